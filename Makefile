@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Builds everything below build/. V=1 shows the commands. A new file in bpf/, user/lib, user/tpsctl,
+# user/tpsd, tests/unit, tests/fuzz, tests/kernel or tests/bench is picked up by its place.
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+BUILD := build
+VERSION := $(shell cat VERSION)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2))
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
+CPPFLAGS += -Iinclude -Ibpf -I$(BUILD) -D_GNU_SOURCE -DTPS_VERSION='"$(VERSION)"'
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu11 $(WARN) -MMD -MP
+LIBS := -lbpf -lelf -lz -ljansson
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
+	-Wno-address-of-packed-member -Iinclude -Ibpf -I/usr/include/$(MULTIARCH) -MMD -MP
+# v3 atomics (cmpxchg) need nothing newer than Linux 5.12; 6.1 is the floor.
+
+LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/lib/*.c))
+CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/tpsctl/*.c))
+DMN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/tpsd/*.c))
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
+TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+KERNEL := $(patsubst tests/kernel/%.c,$(BUILD)/tests/kernel/%,$(wildcard tests/kernel/*.c))
+BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
+BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/tests/bench/%.skel.h,$(wildcard tests/bench/*.bpf.c))
+BENCH := $(filter-out %.bpf,$(BENCH))
+
+.PHONY: all unit fuzz kernel-tests bench-build headers clean demo test bench prove install-check
+all: $(BUILD)/tps.bpf.o $(if $(CTL_OBJ),$(BUILD)/tpsctl) $(if $(DMN_OBJ),$(BUILD)/tpsd)
+
+# ---- the gate
+$(BUILD)/tps.bpf.o: bpf/tps.bpf.c Makefile | $(BUILD)/
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MT $@ -MF $(BUILD)/tps.bpf.d -c $< -o $@
+$(BUILD)/tps.skel.h: $(BUILD)/tps.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name tps_bpf > $@
+
+# ---- user space
+$(BUILD)/%.o: %.c Makefile VERSION | $(BUILD)/tps.skel.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -Iuser/lib $(CFLAGS) -c $< -o $@
+$(BUILD)/user/lib/%.o: $(BUILD)/tps.skel.h
+$(BUILD)/libtps.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/tpsctl: $(CTL_OBJ) $(BUILD)/libtps.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(CTL_OBJ) $(BUILD)/libtps.a $(LIBS) -o $@
+$(BUILD)/tpsd: $(DMN_OBJ) $(BUILD)/libtps.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(DMN_OBJ) $(BUILD)/libtps.a $(LIBS) -lmicrohttpd -o $@
+
+# ---- tests
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+unit: $(UNIT)
+$(BUILD)/tests/unit/%: tests/unit/%.c Makefile | $(BUILD)/tests/unit/
+	$(call say,UNIT,$@)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< -lcmocka -o $@
+fuzz: $(FUZZ)
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c Makefile | $(BUILD)/tests/fuzz/
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(CPPFLAGS) -Itests $(CFLAGS) -MT $@ -MF $@.d -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all $< -o $@
+kernel-tests: $(KERNEL)
+$(BUILD)/tests/kernel/%: tests/kernel/%.c $(TEST_LIB) $(BUILD)/libtps.a $(BUILD)/tps.skel.h Makefile | $(BUILD)/tests/kernel/
+	$(call say,KTEST,$@)
+	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $< $(TEST_LIB) $(BUILD)/libtps.a $(LIBS) -lcmocka -lpthread -o $@
+bench-build: $(BENCH)
+$(BUILD)/tests/bench/%.bpf.o: tests/bench/%.bpf.c Makefile | $(BUILD)/tests/bench/
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MT $@ -MF $@.d -c $< -o $@
+$(BUILD)/tests/bench/%.skel.h: $(BUILD)/tests/bench/%.bpf.o
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+.PRECIOUS: $(BUILD)/tests/bench/%.bpf.o
+$(BUILD)/tests/bench/%: tests/bench/%.c $(BENCH_BPF) $(TEST_LIB) $(BUILD)/libtps.a $(BUILD)/tps.skel.h Makefile | $(BUILD)/tests/bench/
+	$(call say,BENCH,$@)
+	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $< $(TEST_LIB) $(BUILD)/libtps.a $(LIBS) -lpthread -o $@
+
+# ---- each header compiles alone, for its side; the dual ones for both
+DUAL_HEADERS := $(wildcard include/tps/*.h bpf/frame.h bpf/http.h)
+BPF_HEADERS := $(wildcard bpf/*.h include/tps/*.h)
+LIB_HEADERS := $(wildcard user/lib/*.h)
+headers: | $(BUILD)/tps.skel.h
+	$(Q)for h in $(DUAL_HEADERS) $(LIB_HEADERS); do \
+		$(CC) $(CPPFLAGS) -Iuser/lib -std=gnu11 -Wall -Wextra -Wno-unused-function -Wno-unused-parameter \
+			-fsyntax-only -include $$h -x c /dev/null || exit 1; done
+	$(Q)for h in $(BPF_HEADERS); do \
+		$(CLANG) $(filter-out -MMD -MP,$(BPF_CFLAGS)) -Wno-unused-function -fsyntax-only -include $$h -x c /dev/null || exit 1; done
+
+# ---- what a person types
+demo: ; scripts/demo
+test: ; scripts/test
+bench: ; scripts/bench
+prove: ; scripts/test --prove
+
+clean:
+	rm -rf $(BUILD)
+%/:
+	@mkdir -p $@
+.PRECIOUS: %/
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

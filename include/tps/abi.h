@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The contract between the gate and user space: every map key and value, every enum and every bound.
+ * All of it is host byte order unless the name ends in _be; padding is explicit and zero. Knows no
+ * map definition (bpf/maps.h) and no pin path (tps/names.h).
+ *
+ * Changing the meaning of a field means renaming it or raising TPS_ABI_VERSION: the layout hash in
+ * `meta` covers names, offsets and types.
+ */
+#ifndef TPS_ABI_H
+#define TPS_ABI_H
+
+#include <linux/types.h>
+
+#define TPS_MAGIC 0x31737074u /* "tps1" */
+#define TPS_ABI_VERSION 1
+
+/* ---- bounds -------------------------------------------------------------------------------- */
+
+#define TPS_NAME_LEN 64          /* names of callers and listeners, with the NUL */
+#define TPS_TIER_NAME_LEN 32     /* with the NUL */
+#define TPS_TEXT_LEN 64          /* a ban's reason, with the NUL */
+#define TPS_LISTENERS_MAX 64     /* listener 0 stands for "not a listener's" */
+#define TPS_TIERS_MAX 32
+#define TPS_PORTS_PER_LISTENER 16
+#define TPS_KEY_HEADERS_MAX 4
+#define TPS_HEADER_NAME_MAX 32   /* bytes of a key header's name */
+#define TPS_KEY_BYTES_MAX 128    /* bytes of an API key */
+#define TPS_COST_MAX 1000
+#define TPS_VLAN_TAGS_MAX 2
+#define TPS_IPV6_HEADERS_MAX 8   /* extension headers before the transport header */
+#define TPS_BAN_LENGTHS_MAX 33   /* different prefix lengths of bans, per family */
+#define TPS_CARRY_BYTES 192      /* of an incomplete line of a request head */
+#define TPS_HEAD_BYTES_MAX 32768 /* a longer request head is undecided */
+#define TPS_CHARGES_MAX 4        /* different callers named in one segment */
+
+/* ---- words --------------------------------------------------------------------------------- */
+
+enum tps_protocol {
+	TPS_PROTOCOL_NONE,
+	TPS_PROTOCOL_HTTP,
+	TPS_PROTOCOL_TCP,
+	TPS_PROTOCOL_UDP,
+	TPS_PROTOCOL_MAX,
+};
+/* X(enum suffix, text) */
+#define TPS_PROTOCOLS(X) X(HTTP, "http") X(TCP, "tcp") X(UDP, "udp")
+
+enum tps_mode { TPS_MODE_ENFORCE, TPS_MODE_OBSERVE, TPS_MODE_MAX };
+#define TPS_MODES(X) X(ENFORCE, "enforce") X(OBSERVE, "observe")
+
+enum tps_refusal { TPS_REFUSAL_DROP, TPS_REFUSAL_MAX };
+#define TPS_REFUSALS(X) X(DROP, "drop")
+
+enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_MAX };
+#define TPS_PLACEMENTS(X) X(LOCAL, "local") X(TRANSIT, "transit")
+
+/* A transaction's fate. */
+#define TPS_VERDICTS(X)                                                                            \
+	X(ALLOWED, "allowed", "within the limit, or exempt: the request went on")                  \
+	X(REFUSED, "refused", "over a limit")                                                      \
+	X(BANNED, "banned", "of a banned source or caller")                                        \
+	X(WOULD_REFUSE, "would_refuse", "observing: over a limit or banned, and passed")
+
+/* A packet's. */
+#define TPS_ACTIONS(X) X(PASS, "pass") X(DROP, "drop") X(TX, "tx")
+
+/*
+ * Why. Each packet has one final reason (tps_totals.packets); what was noticed on the way is noted as
+ * well (tps_totals.notes). The class says which question a reason answers:
+ *   pass      what passes without being a transaction
+ *   verdict   what decided over a transaction
+ *   order     what was dropped so that the sender's retransmission restores the order
+ *   unproven  why a transaction could not be proven (charged to the unproven bucket)
+ *   undecided why a request head names nobody for certain (charged to the source)
+ *   note      noticed on the way
+ *   error     an internal error: the packet passed
+ */
+#define TPS_REASONS(X)                                                                             \
+	X(NOT_LISTENER, "not_listener", pass, "no listener has this port")                         \
+	X(NOT_IP, "not_ip", pass, "ARP and other protocols beside IP")                             \
+	X(NOT_TRANSPORT, "not_transport", pass, "IP, but neither TCP nor UDP")                     \
+	X(LATER_FRAGMENT, "later_fragment", pass, "an IP fragment after the first")                \
+	X(MALFORMED, "malformed", pass, "headers cut short or contradictory")                      \
+	X(TOO_MANY_TAGS, "too_many_tags", pass, "more than two VLAN tags")                         \
+	X(PAUSED, "paused", pass, "the kill switch is on")                                         \
+	X(NO_PAYLOAD, "no_payload", pass, "a TCP segment that carries no transaction")             \
+	X(PARTIAL_HEAD, "partial_head", pass, "a request head that goes on in the next segment")   \
+	X(BODY, "body", pass, "bytes of a request body")                                           \
+	X(RESENT, "resent", pass, "bytes that the host has already")                               \
+	X(JOINED, "joined", pass, "a connection older than its entry")                             \
+	X(OPAQUE, "opaque", pass, "after a protocol upgrade or CONNECT")                           \
+	X(SAME_TURN, "same_turn", pass, "HTTP/2: no new server data since the last charge")        \
+	X(ALLOWED, "allowed", verdict, "within the limit")                                         \
+	X(EXEMPT, "exempt", verdict, "of an exempt caller")                                        \
+	X(LIMIT, "limit", verdict, "over the caller's or the stranger's limit")                    \
+	X(LISTENER_LIMIT, "listener_limit", verdict, "over the listener's own limit")              \
+	X(SHARED_LIMIT, "shared_limit", verdict, "over the strangers' shared limit, table full")   \
+	X(BANNED_PREFIX, "banned_prefix", verdict, "source prefix banned by hand")                 \
+	X(BANNED_CALLER, "banned_caller", verdict, "caller banned by hand")                        \
+	X(CONTENDED, "contended", verdict, "retries of a bucket ran out")                          \
+	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head")           \
+	X(NO_SOCKET, "no_socket", unproven, "no socket on this host: is the placement transit?")   \
+	X(OUTSIDE_WINDOW, "outside_window", unproven, "outside the socket's windows")              \
+	X(NO_HANDSHAKE, "no_handshake", unproven, "ahead of a proven handshake")                   \
+	X(SYN_PAYLOAD, "syn_payload", unproven, "a SYN that carries payload")                      \
+	X(SYN, "syn", unproven, "a connection attempt: anybody can forge it")                      \
+	X(DATAGRAM, "datagram", unproven, "a datagram: anybody can forge it")                      \
+	X(FIRST_FRAGMENT, "first_fragment", unproven, "the first fragment of a listener's packet") \
+	X(TOO_MANY_HEADERS, "too_many_headers", unproven, "more IPv6 extension headers than read") \
+	X(BAD_REQUEST_LINE, "bad_request_line", undecided, "not METHOD SP target SP HTTP/1.x")     \
+	X(BARE_LF, "bare_lf", undecided, "a line that ends without CR")                            \
+	X(FOLDED, "folded", undecided, "obsolete line folding")                                    \
+	X(SPACE_BEFORE_COLON, "space_before_colon", undecided, "white space before the colon")     \
+	X(DOUBLED_KEY, "doubled_key", undecided, "the key header more than once")                  \
+	X(BAD_KEY, "bad_key", undecided, "a key over 128 bytes or padded without end")             \
+	X(BAD_LENGTH, "bad_length", undecided, "body framing that contradicts itself")             \
+	X(LONG_HEAD, "long_head", undecided, "a request head over 32 KiB")                         \
+	X(MANY_KEYS, "many_keys", undecided, "more different keys in a segment than are told")     \
+	X(VOID, "void", undecided, "after bytes that the host may have read otherwise")            \
+	X(HTTP2, "http2", undecided, "a turn of HTTP/2 without TLS")                               \
+	X(UNKNOWN_KEY, "unknown_key", note, "an API key that no caller has")                       \
+	X(STALE_SLOT, "stale_slot", note, "an identity of a caller that has gone")                 \
+	X(NO_SCRATCH, "no_scratch", error, "per-CPU memory was not there")                         \
+	X(NO_CONTROL, "no_control", error, "a settings map was not there")                         \
+	X(NO_FLOW, "no_flow", error, "a flow entry could not be made")                             \
+	X(NO_STRANGER, "no_stranger", error, "a stranger's entry could not be made")               \
+	X(NO_READ, "no_read", error, "the payload could not be read")
+
+#define TPS_ENUM_VERDICT(id, ...) TPS_VERDICT_##id,
+#define TPS_ENUM_ACTION(id, ...) TPS_ACTION_##id,
+#define TPS_ENUM_REASON(id, ...) TPS_REASON_##id,
+enum tps_verdict { TPS_VERDICTS(TPS_ENUM_VERDICT) TPS_VERDICT_MAX };
+enum tps_action { TPS_ACTIONS(TPS_ENUM_ACTION) TPS_ACTION_MAX };
+enum tps_reason { TPS_REASONS(TPS_ENUM_REASON) TPS_REASON_MAX };
+#undef TPS_ENUM_VERDICT
+#undef TPS_ENUM_ACTION
+#undef TPS_ENUM_REASON
+
+/* ---- what the operator sets ------------------------------------------------------------------ */
+
+/* A rate as it was written: milli/1000 transactions each period_s seconds. 0.5/s = {500, 1}. */
+struct tps_rate {
+	__u64 milli;
+	__u32 period_s; /* 1, 60, 3600 or 86400; 0: none given */
+	__u32 zero;
+};
+
+/* control: one entry. Written by tpsctl, read by the gate for each packet. */
+struct tps_control {
+	__u32 paused;           /* the kill switch: all passes, uncharged */
+	__u32 observe;          /* every listener observes */
+	__u32 generation;       /* raised after each change of sources; never 0 */
+	__u32 default_tier;
+	__u32 sources4;         /* is there any source prefix, IPv4 / IPv6? (counts) */
+	__u32 sources6;
+	__u32 sources6_long;    /* IPv6 prefixes longer than /64: a /64 is not one caller then */
+	__u32 transit;          /* listeners with placement transit */
+	__u64 ban_lengths4;     /* bit n: some IPv4 ban has prefix length n (0..32) */
+	__u64 ban_lengths6[3];  /* bit n % 64 of word n / 64 (0..128) */
+	__u64 secret[2];        /* of the API key hash; the bytes of /etc/tps/secret */
+	__u64 tick_ns;          /* of jiffies; 0: read no jiffies */
+	__u64 tick_offset_ns;   /* jiffies64 * tick_ns + this lags CLOCK_MONOTONIC by 0 .. 1 tick */
+};
+
+/* A name of a header that carries the key, made ready for comparing 8 bytes at a time: a header
+ * matches when ((text | fold) & care) == name for all four words. */
+struct tps_key_header {
+	__u64 name[TPS_HEADER_NAME_MAX / 8]; /* lower case, zero padded */
+	__u64 fold[TPS_HEADER_NAME_MAX / 8]; /* 0x20 under each letter */
+	__u64 care[TPS_HEADER_NAME_MAX / 8]; /* 0xff under each byte of the name */
+	__u32 len;
+	__u32 bearer; /* the value is "Bearer KEY" (RFC 6750 2.1) */
+};
+
+/* listeners: array by listener number, 1 .. TPS_LISTENERS_MAX - 1. protocol NONE: a free number. */
+struct tps_listener {
+	__u64 limit;      /* bucket_limit of all its transactions; 0: none */
+	__u16 cost;       /* tokens a transaction, >= 1 */
+	__u8 protocol;    /* enum tps_protocol */
+	__u8 mode;        /* enum tps_mode */
+	__u8 refusal;     /* enum tps_refusal */
+	__u8 placement;   /* enum tps_placement */
+	__u8 key_headers; /* how many of key_header[] are set (http) */
+	__u8 port_count;
+	struct tps_key_header key_header[TPS_KEY_HEADERS_MAX];
+	/* for user space */
+	struct tps_rate rate;
+	__u32 burst;
+	__u32 zero;
+	__u16 port[TPS_PORTS_PER_LISTENER];
+	char name[TPS_NAME_LEN];
+	char key_header_text[TPS_KEY_HEADERS_MAX][TPS_HEADER_NAME_MAX]; /* as given, NUL padded */
+};
+
+/* tiers: array by tier number. limit 0: a free number. */
+struct tps_tier {
+	__u64 limit; /* bucket_limit */
+	/* for user space */
+	struct tps_rate rate;
+	__u32 burst;
+	__u32 burst_given; /* 0: burst follows the rate, one second of it */
+	char name[TPS_TIER_NAME_LEN];
+};
+
+#define TPS_LIMIT_EXEMPT 0x01
+
+/* limits: array by slot. What a caller may do. Written by tpsctl alone, each word by one store. */
+struct tps_limit {
+	__u64 own;             /* bucket_limit, 0: the tier's */
+	__u64 banned_until_ns; /* CLOCK_MONOTONIC; 0: not banned; ~0: until lifted */
+	__u32 generation;      /* 0: nobody has this slot */
+	__u8 tier;
+	__u8 flags; /* TPS_LIMIT_* */
+	__u16 zero;
+	__u64 zero64;
+};
+
+/* callers: hash by name. For user space alone; the gate knows slots. */
+struct tps_caller_key {
+	char name[TPS_NAME_LEN];
+};
+struct tps_caller {
+	__u32 slot;
+	__u32 generation;
+	struct tps_rate rate; /* own, or period_s 0 */
+	__u32 burst;          /* own; 0: follows the rate */
+	__u8 tier;
+	__u8 flags; /* TPS_LIMIT_* */
+	__u16 zero;
+	__u64 ban_made_s; /* CLOCK_REALTIME, of a ban by hand */
+	char ban_reason[TPS_TEXT_LEN];
+};
+
+/* A slot and which of its tenants is meant. */
+struct tps_slot {
+	__u32 slot;
+	__u32 generation;
+};
+
+/* sources4, sources6: LPM to tps_slot. Only data[0 .. prefix_bits) counts. */
+struct tps_source4_key {
+	__u32 prefix_bits;
+	__u32 address_be;
+};
+struct tps_source6_key {
+	__u32 prefix_bits;
+	__u8 address[16];
+};
+
+/* keys: hash by SipHash-2-4-128 of the key under the secret, to tps_slot. */
+struct tps_key {
+	__u64 hash[2];
+};
+
+/* bans: hash of prefixes banned by hand, host bits zero. Never evicted; ignored once past. */
+struct tps_ban_key {
+	__u8 address[16]; /* IPv4: the first four bytes */
+	__u32 prefix_bits;
+	__u32 family; /* 4 or 6 */
+};
+struct tps_ban {
+	__u64 until_ns; /* CLOCK_MONOTONIC; ~0: until lifted */
+	__u64 made_s;   /* CLOCK_REALTIME */
+	char reason[TPS_TEXT_LEN];
+};
+
+/* devices: hash of the devices that the gate is wanted on. */
+#define TPS_NETNS_LEN 48
+#define TPS_DEVICE_LEN 16
+enum tps_xdp_mode { TPS_XDP_AUTO, TPS_XDP_NATIVE, TPS_XDP_GENERIC, TPS_XDP_MODE_MAX };
+#define TPS_XDP_MODES(X) X(AUTO, "auto") X(NATIVE, "native") X(GENERIC, "generic")
+struct tps_device_key {
+	char netns[TPS_NETNS_LEN]; /* its name under /run/netns; empty: the one of the attach */
+	char name[TPS_DEVICE_LEN];
+};
+struct tps_device {
+	__u32 ifindex;
+	__u32 mode; /* enum tps_xdp_mode: what was got, native or generic */
+};
+
+/* meta: one entry, written once when the maps are made. */
+struct tps_meta {
+	__u32 magic;
+	__u32 abi_version;
+	__u64 layout_hash;
+	__u32 hint_slot; /* no slot below this one is free; for user space */
+	__u32 zero;
+	char version[TPS_TIER_NAME_LEN]; /* of the tpsctl that made the maps */
+};
+
+/* ---- what the gate spends and counts --------------------------------------------------------- */
+
+/* Two words under one limit: unproven is for what anybody can forge. */
+struct tps_bucket {
+	__u64 proven_tat_vt;
+	__u64 unproven_tat_vt;
+};
+
+/* listener_buckets: array by listener number. */
+struct tps_listener_bucket {
+	struct tps_bucket own;       /* of the listener's own limit */
+	struct tps_bucket strangers; /* shared by strangers whose entry could not be made */
+};
+
+/* strangers: LRU hash by source address (IPv6: /64). Also remembers to whom a source belongs, so that
+ * the prefix tries are walked once per address and change of sources. */
+struct tps_address {
+	__u64 word; /* IPv6: the first 8 bytes; IPv4: TPS_ADDRESS_IPV4 | address (host order) */
+};
+/* ff00::/8 is multicast and never a source (RFC 4291 2.7): no IPv6 source collides. */
+#define TPS_ADDRESS_IPV4 0xff00000000000000ULL
+struct tps_stranger {
+	struct tps_bucket bucket;
+	__u32 sources_generation; /* control.generation at which .caller was looked up */
+	__u32 zero;
+	struct tps_slot caller; /* generation 0: a stranger indeed */
+	__u64 verdicts[TPS_VERDICT_MAX];
+};
+
+/* counters: per-CPU array by slot, transactions by verdict. */
+struct tps_counter {
+	__u64 verdicts[TPS_VERDICT_MAX];
+};
+
+/* totals: per-CPU array by listener number; 0: what is no listener's. */
+struct tps_totals {
+	__u64 verdicts[TPS_TIERS_MAX][TPS_VERDICT_MAX]; /* transactions */
+	__u64 packets[TPS_ACTION_MAX][TPS_REASON_MAX];  /* one final reason each */
+	__u64 notes[TPS_REASON_MAX];
+};
+
+/* ---- flows ------------------------------------------------------------------------------------ */
+
+/* As the client sends: source first. IPv4 as ::ffff:a.b.c.d. */
+struct tps_flow_key {
+	__u8 source[16];
+	__u8 destination[16];
+	__u16 source_port_be;
+	__u16 destination_port_be;
+};
+
+/* The HTTP parser between two segments; see bpf/http.h. */
+struct tps_http {
+	__u8 phase;  /* enum http_phase */
+	__u8 key;    /* enum http_key: of the head that is open */
+	__u8 flags;  /* HTTP_* */
+	__u8 carry_bytes;
+	__u32 head_bytes; /* of the head that is open */
+	__u64 body_bytes; /* still to come */
+	__u64 key_hash[2];
+	__u8 carry[TPS_CARRY_BYTES];
+};
+
+/* flows: LRU hash, written by the gate alone. Made by proof only. Sequence numbers are host order. */
+struct tps_flow {
+	__u32 next_seq;   /* the next byte that the parser wants */
+	__u32 framed_seq; /* where the last line that framed a body ended */
+	__u32 high_seq;   /* end of the last byte that was let through */
+	__u32 turn_ack;   /* the client's ack in its last charged turn */
+	__u32 ack_low;    /* acks within [low, high] need no lookup */
+	__u32 ack_high;
+	__u32 server_next; /* placement transit: the server's rcv_nxt, as seen leaving */
+	__u32 zero;
+	struct tps_http http;
+};
+
+/* handshakes: LRU hash by tps_flow_key. Placement transit: SYN-ACKs that left on a hooked device. */
+struct tps_handshake {
+	__u32 client_next; /* the SYN-ACK's ack */
+	__u32 server_next; /* the SYN-ACK's seq + 1 */
+};
+
+/* ports: array by TPS_PORT_INDEX, to a listener number; 0: nobody's. */
+#define TPS_PORT_INDEX(is_udp, port) ((__u32)(is_udp) << 16 | (port))
+#define TPS_PORTS_MAX (2 << 16)
+
+#define TPS_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+TPS_ASSERT_SIZE(tps_rate, 16);
+TPS_ASSERT_SIZE(tps_control, 96);
+TPS_ASSERT_SIZE(tps_key_header, 104);
+TPS_ASSERT_SIZE(tps_listener, 16 + 4 * 104 + 24 + 32 + 64 + 128);
+TPS_ASSERT_SIZE(tps_tier, 64);
+TPS_ASSERT_SIZE(tps_limit, 32);
+TPS_ASSERT_SIZE(tps_caller, 104);
+TPS_ASSERT_SIZE(tps_slot, 8);
+TPS_ASSERT_SIZE(tps_source4_key, 8);
+TPS_ASSERT_SIZE(tps_source6_key, 20);
+TPS_ASSERT_SIZE(tps_key, 16);
+TPS_ASSERT_SIZE(tps_ban_key, 24);
+TPS_ASSERT_SIZE(tps_ban, 80);
+TPS_ASSERT_SIZE(tps_device_key, 64);
+TPS_ASSERT_SIZE(tps_device, 8);
+TPS_ASSERT_SIZE(tps_meta, 56);
+TPS_ASSERT_SIZE(tps_bucket, 16);
+TPS_ASSERT_SIZE(tps_listener_bucket, 32);
+TPS_ASSERT_SIZE(tps_stranger, 64);
+TPS_ASSERT_SIZE(tps_flow_key, 36);
+TPS_ASSERT_SIZE(tps_http, 224);
+TPS_ASSERT_SIZE(tps_flow, 256);
+
+#endif
