@@ -371,6 +371,12 @@ struct tps_handshake {
 	__u32 server_next; /* the SYN-ACK's seq + 1 */
 };
 
+/* What the program `clocks` is given to fill in. */
+struct tps_clocks {
+	__u64 ktime_ns;
+	__u64 jiffies;
+};
+
 /* ports: array by TPS_PORT_INDEX, to a listener number; 0: nobody's. */
 #define TPS_PORT_INDEX(is_udp, port) ((__u32)(is_udp) << 16 | (port))
 #define TPS_PORTS_MAX (2 << 16)
