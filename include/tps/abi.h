@@ -334,8 +334,8 @@ struct tps_totals {
 
 /* As the client sends: source first. IPv4 as ::ffff:a.b.c.d. */
 struct tps_flow_key {
-	__u8 source[16];
-	__u8 destination[16];
+	__u32 source_be[4];
+	__u32 destination_be[4];
 	__u16 source_port_be;
 	__u16 destination_port_be;
 };

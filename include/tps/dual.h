@@ -27,6 +27,16 @@ static inline __attribute__((always_inline)) __u64 dual_load64(const void *from)
 	return *(const __u64 *)from;
 }
 
+static inline __attribute__((always_inline)) __u32 dual_load32(const void *from)
+{
+	return *(const __u32 *)from;
+}
+
+static inline __attribute__((always_inline)) __u16 dual_load16(const void *from)
+{
+	return *(const __u16 *)from;
+}
+
 #else
 
 #include <string.h>
@@ -39,6 +49,22 @@ static inline __attribute__((always_inline)) __u64 dual_load64(const void *from)
 static inline __u64 dual_load64(const void *from)
 {
 	__u64 v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
+
+static inline __u32 dual_load32(const void *from)
+{
+	__u32 v;
+
+	memcpy(&v, from, sizeof(v));
+	return v;
+}
+
+static inline __u16 dual_load16(const void *from)
+{
+	__u16 v;
 
 	memcpy(&v, from, sizeof(v));
 	return v;

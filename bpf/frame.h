@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * From a frame's first byte to its transport header: Ethernet (IEEE 802.3), VLAN tags (802.1Q,
+ * 802.1ad), IPv4 (RFC 791), IPv6 and its extension headers (RFC 8200 4), TCP (RFC 9293 3.1), UDP
+ * (RFC 768). Knows no listener and no verdict. Dual.
+ */
+#ifndef TPS_BPF_FRAME_H
+#define TPS_BPF_FRAME_H
+
+#include <linux/types.h>
+
+#include <tps/abi.h>
+#include <tps/dual.h>
+
+enum frame_outcome {
+	FRAME_TCP,
+	FRAME_UDP,
+	FRAME_FIRST_FRAGMENT, /* ports, family and protocol are read, nothing behind them */
+	FRAME_LATER_FRAGMENT,
+	FRAME_NOT_IP,
+	FRAME_NOT_TRANSPORT,
+	FRAME_MALFORMED,
+	FRAME_TOO_MANY_TAGS,
+	FRAME_TOO_MANY_HEADERS, /* family and addresses are read, no ports */
+};
+
+#define FRAME_FIN 0x01
+#define FRAME_SYN 0x02
+#define FRAME_RST 0x04
+#define FRAME_ACK 0x10
+
+struct frame {
+	struct tps_flow_key flow; /* addresses and ports as they stand in the packet */
+	__u32 seq;                /* TCP, host order */
+	__u32 ack;
+	__u32 payload_bytes; /* by the IP header: padding of short frames is not payload */
+	__u16 payload_at;    /* from the frame's first byte */
+	__u16 ip_at;
+	__u16 transport_at;
+	__u8 flags;    /* FRAME_FIN ... */
+	__u8 family;   /* 4 or 6 */
+	__u8 is_udp;
+};
+
+#define FRAME_ETHERNET_BYTES 14
+#define FRAME_TAG_BYTES 4
+#define FRAME_IPV4_BYTES 20
+#define FRAME_IPV6_BYTES 40
+#define FRAME_TCP_BYTES 20
+#define FRAME_UDP_BYTES 8
+
+/* Ether types and protocol numbers (IANA), as they are compared: network order. */
+#define FRAME_TYPE_IPV4 dual_swap16(0x0800)
+#define FRAME_TYPE_IPV6 dual_swap16(0x86dd)
+#define FRAME_TYPE_8021Q dual_swap16(0x8100)
+#define FRAME_TYPE_8021AD dual_swap16(0x88a8)
+#define FRAME_PROTO_TCP 6
+#define FRAME_PROTO_UDP 17
+#define FRAME_PROTO_HOPOPTS 0
+#define FRAME_PROTO_ROUTING 43
+#define FRAME_PROTO_FRAGMENT 44
+#define FRAME_PROTO_AH 51
+#define FRAME_PROTO_DSTOPTS 60
+#define FRAME_PROTO_MOBILITY 135
+#define FRAME_PROTO_HIP 139
+#define FRAME_PROTO_SHIM6 140
+
+DUAL_INLINE int frame_is_vlan(__u16 type_be)
+{
+	return type_be == FRAME_TYPE_8021Q || type_be == FRAME_TYPE_8021AD;
+}
+
+/* The ports, then what TCP or UDP says; @left is what the IP header leaves for them. */
+DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *pos, const __u8 *end,
+					       __u32 left, int first_fragment, __u8 protocol,
+					       struct frame *ret)
+{
+	__u32 header;
+
+	if (protocol != FRAME_PROTO_TCP && protocol != FRAME_PROTO_UDP)
+		return FRAME_NOT_TRANSPORT;
+	if (left < FRAME_UDP_BYTES || pos + FRAME_UDP_BYTES > end)
+		return FRAME_MALFORMED;
+	ret->is_udp = protocol == FRAME_PROTO_UDP;
+	ret->flow.source_port_be = dual_load16(pos);
+	ret->flow.destination_port_be = dual_load16(pos + 2);
+	ret->transport_at = pos - data;
+	if (first_fragment)
+		return FRAME_FIRST_FRAGMENT;
+	if (protocol == FRAME_PROTO_UDP) {
+		ret->payload_at = pos - data + FRAME_UDP_BYTES;
+		ret->payload_bytes = left - FRAME_UDP_BYTES;
+		return FRAME_UDP;
+	}
+	if (left < FRAME_TCP_BYTES || pos + FRAME_TCP_BYTES > end)
+		return FRAME_MALFORMED;
+	header = pos[12] >> 4 << 2;
+	if (header < FRAME_TCP_BYTES || header > left)
+		return FRAME_MALFORMED;
+	ret->seq = dual_swap32(dual_load32(pos + 4));
+	ret->ack = dual_swap32(dual_load32(pos + 8));
+	ret->flags = pos[13];
+	ret->payload_at = pos - data + header;
+	ret->payload_bytes = left - header;
+	return FRAME_TCP;
+}
+
+DUAL_INLINE enum frame_outcome frame_ipv4(const __u8 *data, const __u8 *pos, const __u8 *end,
+					  struct frame *ret)
+{
+	__u32 header, total, fragment;
+
+	if (pos + FRAME_IPV4_BYTES > end)
+		return FRAME_MALFORMED;
+	header = (pos[0] & 15) << 2;
+	total = dual_swap16(dual_load16(pos + 2));
+	if (pos[0] >> 4 != 4 || header < FRAME_IPV4_BYTES || total < header)
+		return FRAME_MALFORMED;
+	ret->family = 4;
+	ret->ip_at = pos - data;
+	ret->flow.source_be[0] = 0;
+	ret->flow.source_be[1] = 0;
+	ret->flow.source_be[2] = dual_swap32(0xffff);
+	ret->flow.source_be[3] = dual_load32(pos + 12);
+	ret->flow.destination_be[0] = 0;
+	ret->flow.destination_be[1] = 0;
+	ret->flow.destination_be[2] = dual_swap32(0xffff);
+	ret->flow.destination_be[3] = dual_load32(pos + 16);
+	fragment = dual_swap16(dual_load16(pos + 6)) & 0x3fff;
+	if (fragment & 0x1fff)
+		return FRAME_LATER_FRAGMENT;
+	return frame_transport(data, pos + header, end, total - header, fragment != 0, pos[9], ret);
+}
+
+/*
+ * The extension headers, at most TPS_IPV6_HEADERS_MAX of them. One that is not known ends the walk
+ * (NOT_TRANSPORT), as it does in the kernel's own.
+ */
+DUAL_INLINE enum frame_outcome frame_ipv6(const __u8 *data, const __u8 *pos, const __u8 *end,
+					  struct frame *ret)
+{
+	int first_fragment = 0;
+	__u32 left;
+	__u8 next;
+
+	if (pos + FRAME_IPV6_BYTES > end)
+		return FRAME_MALFORMED;
+	if (pos[0] >> 4 != 6)
+		return FRAME_MALFORMED;
+	ret->family = 6;
+	ret->ip_at = pos - data;
+	for (int i = 0; i < 4; i++) {
+		ret->flow.source_be[i] = dual_load32(pos + 8 + 4 * i);
+		ret->flow.destination_be[i] = dual_load32(pos + 24 + 4 * i);
+	}
+	/* RFC 4291 2.7: multicast is never a source; the host discards it */
+	if (pos[8] == 0xff)
+		return FRAME_MALFORMED;
+	left = dual_swap16(dual_load16(pos + 4));
+	next = pos[6];
+	pos += FRAME_IPV6_BYTES;
+	for (int i = 0; i <= TPS_IPV6_HEADERS_MAX; i++) {
+		__u32 header;
+
+		switch (next) {
+		case FRAME_PROTO_HOPOPTS:
+		case FRAME_PROTO_ROUTING:
+		case FRAME_PROTO_DSTOPTS:
+		case FRAME_PROTO_MOBILITY:
+		case FRAME_PROTO_HIP:
+		case FRAME_PROTO_SHIM6:
+		case FRAME_PROTO_AH:
+		case FRAME_PROTO_FRAGMENT:
+			break;
+		default:
+			return frame_transport(data, pos, end, left, first_fragment, next, ret);
+		}
+		if (i == TPS_IPV6_HEADERS_MAX)
+			break;
+		if (left < 8 || pos + 8 > end)
+			return FRAME_MALFORMED;
+		header = (pos[1] + 1) << 3;
+		if (next == FRAME_PROTO_AH) /* RFC 4302 2.2: in words of four bytes */
+			header = (pos[1] + 2) << 2;
+		if (next == FRAME_PROTO_FRAGMENT) {
+			__u32 fragment = dual_swap16(dual_load16(pos + 2));
+
+			header = 8;
+			if (fragment & 0xfff8)
+				return FRAME_LATER_FRAGMENT;
+			first_fragment |= fragment & 1;
+		}
+		if (header > left)
+			return FRAME_MALFORMED;
+		next = pos[0];
+		left -= header;
+		pos += header;
+	}
+	return FRAME_TOO_MANY_HEADERS;
+}
+
+/* Reads [@data, @end), the linear part of the frame. @ret is meaningful as far as the outcome says. */
+DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, struct frame *ret)
+{
+	const __u8 *pos = data + FRAME_ETHERNET_BYTES;
+	__u16 type_be;
+
+	if (pos > end)
+		return FRAME_MALFORMED;
+	type_be = dual_load16(data + 12);
+	for (int i = 0; i < TPS_VLAN_TAGS_MAX && frame_is_vlan(type_be); i++) {
+		if (pos + FRAME_TAG_BYTES > end)
+			return FRAME_MALFORMED;
+		type_be = dual_load16(pos + 2);
+		pos += FRAME_TAG_BYTES;
+	}
+	if (type_be == FRAME_TYPE_IPV4)
+		return frame_ipv4(data, pos, end, ret);
+	if (type_be == FRAME_TYPE_IPV6)
+		return frame_ipv6(data, pos, end, ret);
+	return frame_is_vlan(type_be) ? FRAME_TOO_MANY_TAGS : FRAME_NOT_IP;
+}
+
+#endif
