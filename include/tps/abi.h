@@ -232,6 +232,10 @@ struct tps_caller {
 	char ban_reason[TPS_TEXT_LEN];
 };
 
+/* Slot 0 is never a caller's: its counters are the strangers', all together (an evicted stranger takes
+ * its own along). */
+#define TPS_SLOT_STRANGERS 0
+
 /* A slot and which of its tenants is meant. */
 struct tps_slot {
 	__u32 slot;
@@ -318,7 +322,7 @@ struct tps_stranger {
 	__u64 verdicts[TPS_VERDICT_MAX];
 };
 
-/* counters: per-CPU array by slot, transactions by verdict. */
+/* counters: per-CPU array by slot, transactions by verdict; TPS_SLOT_STRANGERS: of all strangers. */
 struct tps_counter {
 	__u64 verdicts[TPS_VERDICT_MAX];
 };
