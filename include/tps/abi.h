@@ -280,8 +280,11 @@ struct tps_device_key {
 };
 struct tps_device {
 	__u32 ifindex;
-	__u32 mode; /* enum tps_xdp_mode: what was got, native or generic */
+	__u32 mode;  /* enum tps_xdp_mode: what was got, native or generic */
+	__u32 flags; /* TPS_DEVICE_* */
+	__u32 zero;
 };
+#define TPS_DEVICE_CLSACT 0x01 /* tps made the clsact qdisc, and removes it when it is empty */
 
 /* meta: one entry, written once when the maps are made. */
 struct tps_meta {
@@ -289,7 +292,7 @@ struct tps_meta {
 	__u32 abi_version;
 	__u64 layout_hash;
 	__u32 hint_slot; /* no slot below this one is free; for user space */
-	__u32 zero;
+	__u32 last_generation; /* of a slot's tenant: no two tenants ever share one */
 	char version[TPS_TIER_NAME_LEN]; /* of the tpsctl that made the maps */
 };
 
@@ -400,7 +403,7 @@ TPS_ASSERT_SIZE(tps_key, 16);
 TPS_ASSERT_SIZE(tps_ban_key, 24);
 TPS_ASSERT_SIZE(tps_ban, 80);
 TPS_ASSERT_SIZE(tps_device_key, 64);
-TPS_ASSERT_SIZE(tps_device, 8);
+TPS_ASSERT_SIZE(tps_device, 16);
 TPS_ASSERT_SIZE(tps_meta, 56);
 TPS_ASSERT_SIZE(tps_bucket, 16);
 TPS_ASSERT_SIZE(tps_listener_bucket, 32);
