@@ -33,7 +33,7 @@ BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/benc
 BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/tests/bench/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 BENCH := $(filter-out %.bpf,$(BENCH))
 
-.PHONY: all unit fuzz kernel-tests bench-build headers clean demo test bench prove install-check
+.PHONY: all unit fuzz kernel-tests bench-build e2e-build headers clean demo test bench prove install-check
 all: $(BUILD)/tps.bpf.o $(if $(CTL_OBJ),$(BUILD)/tpsctl) $(if $(DMN_OBJ),$(BUILD)/tpsd)
 
 # ---- the gate
@@ -85,6 +85,17 @@ $(BUILD)/tests/bench/%.skel.h: $(BUILD)/tests/bench/%.bpf.o
 $(BUILD)/tests/bench/%: tests/bench/%.c $(BENCH_BPF) $(TEST_LIB) $(BUILD)/libtps.a $(BUILD)/tps.skel.h Makefile | $(BUILD)/tests/bench/
 	$(call say,BENCH,$@)
 	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $< $(TEST_LIB) $(BUILD)/libtps.a $(LIBS) -lpthread -o $@
+
+# ---- what the lab and the end-to-end tests run: traffic generators, the client's XDP program
+E2E := $(patsubst tests/e2e/%.c,$(BUILD)/tests/e2e/%,$(filter-out %.bpf.c,$(wildcard tests/e2e/*.c)))
+E2E += $(patsubst tests/e2e/%.bpf.c,$(BUILD)/tests/e2e/%.bpf.o,$(wildcard tests/e2e/*.bpf.c))
+e2e-build: $(E2E)
+$(BUILD)/tests/e2e/%.bpf.o: tests/e2e/%.bpf.c Makefile | $(BUILD)/tests/e2e/
+	$(call say,BPF,$@)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MT $@ -MF $@.d -c $< -o $@
+$(BUILD)/tests/e2e/%: tests/e2e/%.c Makefile | $(BUILD)/tests/e2e/
+	$(call say,E2E,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MT $@ -MF $@.d $< -o $@
 
 # ---- each header compiles alone, for its side; the dual ones for both
 DUAL_HEADERS := $(wildcard include/tps/*.h bpf/frame.h bpf/http.h)
