@@ -76,8 +76,9 @@ $(BUILD)/tests/kernel/%: tests/kernel/%.c $(TEST_LIB) $(BUILD)/libtps.a $(BUILD)
 	$(call say,KTEST,$@)
 	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $< $(TEST_LIB) $(BUILD)/libtps.a $(LIBS) -lcmocka -lpthread -o $@
 bench-build: $(BENCH)
-$(BUILD)/tests/bench/%.bpf.o: tests/bench/%.bpf.c Makefile | $(BUILD)/tests/bench/
+$(BUILD)/tests/bench/%.bpf.o: tests/bench/%.bpf.c Makefile
 	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MT $@ -MF $@.d -c $< -o $@
 $(BUILD)/tests/bench/%.skel.h: $(BUILD)/tests/bench/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
@@ -90,8 +91,9 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(BENCH_BPF) $(TEST_LIB) $(BUILD)/libtps
 E2E := $(patsubst tests/e2e/%.c,$(BUILD)/tests/e2e/%,$(filter-out %.bpf.c,$(wildcard tests/e2e/*.c)))
 E2E += $(patsubst tests/e2e/%.bpf.c,$(BUILD)/tests/e2e/%.bpf.o,$(wildcard tests/e2e/*.bpf.c))
 e2e-build: $(E2E)
-$(BUILD)/tests/e2e/%.bpf.o: tests/e2e/%.bpf.c Makefile | $(BUILD)/tests/e2e/
+$(BUILD)/tests/e2e/%.bpf.o: tests/e2e/%.bpf.c Makefile
 	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MT $@ -MF $@.d -c $< -o $@
 $(BUILD)/tests/e2e/%: tests/e2e/%.c Makefile | $(BUILD)/tests/e2e/
 	$(call say,E2E,$@)
