@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Bans by hand, of a prefix or a caller. Knows the order of entry and length bit.
+ */
+#ifndef TPS_BAN_H
+#define TPS_BAN_H
+
+#include "gate.h"
+#include "text.h"
+
+#define TPS_BAN_FOR_EVER (~0ULL)
+
+struct tps_ban_entry {
+	struct tps_prefix prefix;
+	struct tps_ban ban;
+};
+
+/* @seconds 0: until lifted. @reason may be NULL. A ban that is there is replaced. */
+int tps_ban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, __u64 seconds,
+		   const char *reason, struct tps_why *why);
+int tps_ban_caller(struct tps_gate *gate, const char *name, __u64 seconds, const char *reason,
+		   struct tps_why *why);
+/* -ENOENT when there is no such ban (a caller: no such caller; not banned changes nothing). */
+int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, struct tps_why *why);
+int tps_unban_caller(struct tps_gate *gate, const char *name, bool *ret_changed,
+		     struct tps_why *why);
+
+/* Prefix bans that still hold at @now_ns (CLOCK_MONOTONIC; 0: all), sorted by prefix. The array is
+ * the caller's to free. */
+int tps_bans_read(const struct tps_gate *gate, __u64 now_ns, struct tps_ban_entry **ret_bans,
+		  size_t *ret_count);
+
+/* CLOCK_MONOTONIC. */
+__u64 tps_now_ns(void);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The lock beside the root: one writer, or readers. Knows nothing of the maps that it guards.
+ */
+#ifndef TPS_LOCK_H
+#define TPS_LOCK_H
+
+#include "why.h"
+
+enum tps_access { TPS_READ, TPS_WRITE };
+
+/* Take the lock of @root, waiting for its holder; it is released by closing @ret_fd. A reader of a
+ * root that never was gets -ENOENT. */
+int tps_lock_take(const char *root, enum tps_access access, int *ret_fd, struct tps_why *why);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The secret under which API keys are hashed, its file, and the text of a key's hash. Keys
+ * themselves are never kept.
+ */
+#ifndef TPS_SECRET_H
+#define TPS_SECRET_H
+
+#include <tps/abi.h>
+
+#include "why.h"
+
+#define TPS_SECRET_ENV "TPS_SECRET"
+#define TPS_KEY_TEXT 48 /* hash:<8 hex>:<32 hex>, with the NUL */
+
+/* The file to use: @given (--secret) if not NULL, else the environment's TPS_SECRET, else the
+ * default. */
+const char *tps_secret_choose(const char *given);
+
+/* 32 hex digits and a newline. -ENOENT: none there; -EPERM: open to others; -EINVAL: not of the
+ * form. */
+int tps_secret_read(const char *file, __u64 ret_secret[2], struct tps_why *why);
+/* tps_secret_read(), made from getrandom(2) when it is not there. */
+int tps_secret_make(const char *file, __u64 ret_secret[2], struct tps_why *why);
+
+/* Which secret it is, without telling it. */
+__u32 tps_secret_fingerprint(const __u64 secret[2]);
+
+/* The hash of the key in @file (`-`: stdin): one trailing newline is dropped; 1 ..
+ * TPS_KEY_BYTES_MAX bytes, none of them a control character or a blank at an end. */
+int tps_key_read(const char *file, const __u64 secret[2], struct tps_key *ret_key,
+		 struct tps_why *why);
+/* The hash of @bytes. */
+void tps_key_hash(const void *bytes, __u32 len, const __u64 secret[2], struct tps_key *ret_key);
+
+/* `hash:3fa9…:…`. One made with another secret is refused. */
+int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_key,
+		  struct tps_why *why);
+const char *tps_key_print(const struct tps_key *key, const __u64 secret[2],
+			  char ret_text[TPS_KEY_TEXT]);
+
+#endif
