@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads sequence numbers by TCP_REPAIR, which needs CAP_NET_ADMIN in the namespace.
+ */
+#include "lib/live.h"
+
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <linux/bpf.h>
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+void live_enter_namespace(void)
+{
+	static const char *const commands[] = {
+		"ip link set lo up",
+		"ip route add local 192.0.2.0/24 dev lo",
+		"ip route add local 198.51.100.0/24 dev lo",
+		"ip route add local 203.0.113.0/24 dev lo",
+		"ip -6 route add local 2001:db8::/32 dev lo",
+	};
+
+	if (unshare(CLONE_NEWNET))
+		err(1, "a network namespace (is this root?)");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
+		if (system(commands[i]))
+			errx(1, "'%s' failed", commands[i]);
+}
+
+static socklen_t make_address(const char *text, __u16 port, union address *ret)
+{
+	__u8 bytes[16];
+
+	memset(ret, 0, sizeof(*ret));
+	if (packet_address(text, bytes) == 16) {
+		ret->v6.sin6_family = AF_INET6;
+		ret->v6.sin6_port = htons(port);
+		memcpy(&ret->v6.sin6_addr, bytes, 16);
+		return sizeof(ret->v6);
+	}
+	ret->v4.sin_family = AF_INET;
+	ret->v4.sin_port = htons(port);
+	memcpy(&ret->v4.sin_addr, bytes, 4);
+	return sizeof(ret->v4);
+}
+
+static int bound_socket(const char *text, __u16 port)
+{
+	union address address;
+	socklen_t len = make_address(text, port, &address);
+	int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	if (fd < 0)
+		err(1, "socket");
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_IP, IP_FREEBIND, &one, sizeof(one));
+	setsockopt(fd, SOL_IPV6, IPV6_FREEBIND, &one, sizeof(one));
+	if (bind(fd, &address.any, len))
+		err(1, "bind to %s port %u", text, port);
+	return fd;
+}
+
+int live_listen(const char *address, __u16 port)
+{
+	int fd = bound_socket(address, port);
+
+	if (listen(fd, 128))
+		err(1, "listen");
+	return fd;
+}
+
+/* TCP_SEND_QUEUE: the next byte to be written; TCP_RECV_QUEUE: the next one expected. */
+static __u32 queue_seq(int fd, int queue)
+{
+	int on = TCP_REPAIR_ON, off = TCP_REPAIR_OFF_NO_WP;
+	__u32 seq;
+	socklen_t len = sizeof(seq);
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)) ||
+	    getsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &seq, &len) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)))
+		err(1, "TCP_REPAIR");
+	return seq;
+}
+
+void live_connect(struct live *ret_live, int listener, const char *client, const char *server,
+		  __u16 port)
+{
+	union address address;
+	socklen_t len = make_address(server, port, &address);
+	struct live live = {
+		.client_address = client,
+		.server_address = server,
+		.server_port = port,
+		.client = bound_socket(client, 0),
+	};
+
+	if (connect(live.client, &address.any, len))
+		err(1, "connect to %s port %u", server, port);
+	live.server = accept(listener, NULL, NULL);
+	if (live.server < 0)
+		err(1, "accept");
+	len = sizeof(address);
+	if (getsockname(live.client, &address.any, &len))
+		err(1, "getsockname");
+	live.client_port = ntohs(address.v4.sin_port); /* at the same place in IPv6 */
+	live.first_seq = queue_seq(live.client, TCP_SEND_QUEUE);
+	*ret_live = live;
+}
+
+void live_open(struct live *ret_live, const struct harness *harness, int listener,
+	       const char *client, const char *server, __u16 port)
+{
+	struct packet packet;
+
+	live_connect(ret_live, listener, client, server, port);
+	packet = live_packet(ret_live);
+	packet.seq--;
+	packet.ack = 0;
+	packet.flags = PACKET_SYN;
+	if (harness_run(harness, &packet) != XDP_PASS)
+		errx(1, "the gate dropped a SYN");
+	packet = live_packet(ret_live);
+	if (harness_run(harness, &packet) != XDP_PASS)
+		errx(1, "the gate dropped the handshake's ACK");
+}
+
+void live_close(struct live *live)
+{
+	struct linger reset = {.l_onoff = 1};
+
+	setsockopt(live->client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(live->client);
+	close(live->server);
+}
+
+struct packet live_packet(const struct live *live)
+{
+	return (struct packet){
+		.source = live->client_address,
+		.destination = live->server_address,
+		.source_port = live->client_port,
+		.destination_port = live->server_port,
+		.seq = queue_seq(live->client, TCP_SEND_QUEUE),
+		.ack = queue_seq(live->client, TCP_RECV_QUEUE),
+	};
+}
+
+/* All of it moves from one socket to the other before it returns. */
+static void move(int from, int to, const void *bytes, size_t len)
+{
+	static __u8 sink[65536];
+
+	for (size_t at = 0; at < len;) {
+		ssize_t sent = send(from, (const __u8 *)bytes + at, len - at, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			err(1, "send");
+		for (ssize_t got = 0; got < sent;) {
+			ssize_t more = recv(to, sink, sent - got, 0);
+
+			if (more <= 0)
+				err(1, "recv");
+			got += more;
+		}
+		at += sent;
+	}
+}
+
+int live_send(struct live *live, const struct harness *harness, const void *bytes, size_t len)
+{
+	struct packet packet = live_packet(live);
+	int action;
+
+	packet.payload = bytes;
+	packet.payload_bytes = len;
+	action = harness_run(harness, &packet);
+	if (action == XDP_PASS)
+		live_deliver(live, bytes, len);
+	return action;
+}
+
+int live_send_text(struct live *live, const struct harness *harness, const char *text)
+{
+	return live_send(live, harness, text, strlen(text));
+}
+
+void live_deliver(struct live *live, const void *bytes, size_t len)
+{
+	move(live->client, live->server, bytes, len);
+}
+
+void live_answer(struct live *live, const struct harness *harness, const char *text)
+{
+	struct packet packet;
+
+	move(live->server, live->client, text, strlen(text));
+	packet = live_packet(live);
+	if (harness_run(harness, &packet) != XDP_PASS)
+		errx(1, "the gate dropped an ACK");
+}
