@@ -50,6 +50,7 @@ $(BUILD)/%.o: %.c Makefile VERSION | $(BUILD)/tps.skel.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -Iuser/lib $(CFLAGS) -c $< -o $@
 $(BUILD)/user/lib/%.o: $(BUILD)/tps.skel.h
+$(BUILD)/tests/lib/%.o: CPPFLAGS += -Itests
 $(BUILD)/libtps.a: $(LIB_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
