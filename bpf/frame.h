@@ -29,6 +29,14 @@ enum frame_outcome {
 #define FRAME_RST 0x04
 #define FRAME_ACK 0x10
 
+/* How far the IP layer got: where the next header starts, what it is, what the IP header leaves for it. */
+struct frame_ip {
+	__u32 at;
+	__u32 left;
+	__u32 fragment; /* the first of several */
+	__u8 next;
+};
+
 struct frame {
 	struct tps_flow_key flow; /* addresses and ports as they stand in the packet */
 	__u32 seq;                /* TCP, host order */
@@ -40,6 +48,7 @@ struct frame {
 	__u8 flags;    /* FRAME_FIN ... */
 	__u8 family;   /* 4 or 6 */
 	__u8 is_udp;
+	struct frame_ip ip; /* the reader's own */
 };
 
 #define FRAME_ETHERNET_BYTES 14
@@ -70,44 +79,13 @@ DUAL_INLINE int frame_is_vlan(__u16 type_be)
 	return type_be == FRAME_TYPE_8021Q || type_be == FRAME_TYPE_8021AD;
 }
 
-/* The ports, then what TCP or UDP says; @left is what the IP header leaves for them. */
-DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *pos, const __u8 *end,
-					       __u32 left, int first_fragment, __u8 protocol,
-					       struct frame *ret)
-{
-	__u32 header;
+#define FRAME_IP_DONE -1 /* no outcome yet: go on with the transport header */
 
-	if (protocol != FRAME_PROTO_TCP && protocol != FRAME_PROTO_UDP)
-		return FRAME_NOT_TRANSPORT;
-	if (left < FRAME_UDP_BYTES || pos + FRAME_UDP_BYTES > end)
-		return FRAME_MALFORMED;
-	ret->is_udp = protocol == FRAME_PROTO_UDP;
-	ret->flow.source_port_be = dual_load16(pos);
-	ret->flow.destination_port_be = dual_load16(pos + 2);
-	ret->transport_at = pos - data;
-	if (first_fragment)
-		return FRAME_FIRST_FRAGMENT;
-	if (protocol == FRAME_PROTO_UDP) {
-		ret->payload_at = pos - data + FRAME_UDP_BYTES;
-		ret->payload_bytes = left - FRAME_UDP_BYTES;
-		return FRAME_UDP;
-	}
-	if (left < FRAME_TCP_BYTES || pos + FRAME_TCP_BYTES > end)
-		return FRAME_MALFORMED;
-	header = pos[12] >> 4 << 2;
-	if (header < FRAME_TCP_BYTES || header > left)
-		return FRAME_MALFORMED;
-	ret->seq = dual_swap32(dual_load32(pos + 4));
-	ret->ack = dual_swap32(dual_load32(pos + 8));
-	ret->flags = pos[13];
-	ret->payload_at = pos - data + header;
-	ret->payload_bytes = left - header;
-	return FRAME_TCP;
-}
-
-DUAL_INLINE enum frame_outcome frame_ipv4(const __u8 *data, const __u8 *pos, const __u8 *end,
-					  struct frame *ret)
+DUAL_INLINE int frame_ipv4(const __u8 *data, __u32 at, const __u8 *end,
+			   struct frame *ret)
 {
+	struct frame_ip *ip = &ret->ip;
+	const __u8 *pos = data + at;
 	__u32 header, total, fragment;
 
 	if (pos + FRAME_IPV4_BYTES > end)
@@ -117,7 +95,6 @@ DUAL_INLINE enum frame_outcome frame_ipv4(const __u8 *data, const __u8 *pos, con
 	if (pos[0] >> 4 != 4 || header < FRAME_IPV4_BYTES || total < header)
 		return FRAME_MALFORMED;
 	ret->family = 4;
-	ret->ip_at = pos - data;
 	ret->flow.source_be[0] = 0;
 	ret->flow.source_be[1] = 0;
 	ret->flow.source_be[2] = dual_swap32(0xffff);
@@ -129,96 +106,148 @@ DUAL_INLINE enum frame_outcome frame_ipv4(const __u8 *data, const __u8 *pos, con
 	fragment = dual_swap16(dual_load16(pos + 6)) & 0x3fff;
 	if (fragment & 0x1fff)
 		return FRAME_LATER_FRAGMENT;
-	return frame_transport(data, pos + header, end, total - header, fragment != 0, pos[9], ret);
+	ip->at = at + header;
+	ip->left = total - header;
+	ip->fragment = fragment != 0;
+	ip->next = pos[9];
+	return FRAME_IP_DONE;
 }
 
-/*
- * The extension headers, at most TPS_IPV6_HEADERS_MAX of them. One that is not known ends the walk
- * (NOT_TRANSPORT), as it does in the kernel's own.
- */
-DUAL_INLINE enum frame_outcome frame_ipv6(const __u8 *data, const __u8 *pos, const __u8 *end,
-					  struct frame *ret)
+/* Extension headers that are walked over: hop-by-hop, routing, fragment, authentication, destination
+ * options, mobility, HIP, shim6 (IANA). */
+DUAL_INLINE int frame_is_extension(__u8 next)
 {
-	int first_fragment = 0;
-	__u32 left;
-	__u8 next;
+	if (next < 64)
+		return (1ULL << FRAME_PROTO_HOPOPTS | 1ULL << FRAME_PROTO_ROUTING |
+			1ULL << FRAME_PROTO_FRAGMENT | 1ULL << FRAME_PROTO_AH |
+			1ULL << FRAME_PROTO_DSTOPTS) >> next & 1;
+	return next == FRAME_PROTO_MOBILITY || next == FRAME_PROTO_HIP || next == FRAME_PROTO_SHIM6;
+}
+
+/* One extension header; @ip moves behind it. */
+DUAL_INLINE int frame_extension(const __u8 *data, const __u8 *end, struct frame_ip *ip)
+{
+	const __u8 *pos = data + (ip->at & 0x7fff);
+	__u32 header, fragment = 0;
+
+	if (ip->left < 8 || pos + 8 > end)
+		return FRAME_MALFORMED;
+	header = (pos[1] + 1) << 3;
+	if (ip->next == FRAME_PROTO_AH) /* RFC 4302 2.2: in words of four bytes */
+		header = (pos[1] + 2) << 2;
+	if (ip->next == FRAME_PROTO_FRAGMENT) {
+		header = 8;
+		fragment = dual_swap16(dual_load16(pos + 2));
+	}
+	if (fragment & 0xfff8)
+		return FRAME_LATER_FRAGMENT;
+	if (header > ip->left)
+		return FRAME_MALFORMED;
+	ip->fragment |= fragment & 1;
+	ip->next = pos[0];
+	ip->left -= header;
+	ip->at += header;
+	dual_reload();
+	return FRAME_IP_DONE;
+}
+
+/* The extension headers, at most TPS_IPV6_HEADERS_MAX of them. */
+DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end,
+			   struct frame *ret)
+{
+	struct frame_ip *ip = &ret->ip;
+	const __u8 *pos = data + at;
 
 	if (pos + FRAME_IPV6_BYTES > end)
 		return FRAME_MALFORMED;
-	if (pos[0] >> 4 != 6)
+	/* RFC 4291 2.7: multicast is never a source; the host discards it */
+	if (pos[0] >> 4 != 6 || pos[8] == 0xff)
 		return FRAME_MALFORMED;
 	ret->family = 6;
-	ret->ip_at = pos - data;
 	for (int i = 0; i < 4; i++) {
 		ret->flow.source_be[i] = dual_load32(pos + 8 + 4 * i);
 		ret->flow.destination_be[i] = dual_load32(pos + 24 + 4 * i);
 	}
-	/* RFC 4291 2.7: multicast is never a source; the host discards it */
-	if (pos[8] == 0xff)
-		return FRAME_MALFORMED;
-	left = dual_swap16(dual_load16(pos + 4));
-	next = pos[6];
-	pos += FRAME_IPV6_BYTES;
-	for (int i = 0; i <= TPS_IPV6_HEADERS_MAX; i++) {
-		__u32 header;
+	ip->at = at + FRAME_IPV6_BYTES;
+	ip->left = dual_swap16(dual_load16(pos + 4));
+	ip->fragment = 0;
+	ip->next = pos[6];
+	dual_reload();
+	for (int i = 0; i < TPS_IPV6_HEADERS_MAX; i++) {
+		int outcome;
 
-		switch (next) {
-		case FRAME_PROTO_HOPOPTS:
-		case FRAME_PROTO_ROUTING:
-		case FRAME_PROTO_DSTOPTS:
-		case FRAME_PROTO_MOBILITY:
-		case FRAME_PROTO_HIP:
-		case FRAME_PROTO_SHIM6:
-		case FRAME_PROTO_AH:
-		case FRAME_PROTO_FRAGMENT:
-			break;
-		default:
-			return frame_transport(data, pos, end, left, first_fragment, next, ret);
-		}
-		if (i == TPS_IPV6_HEADERS_MAX)
-			break;
-		if (left < 8 || pos + 8 > end)
-			return FRAME_MALFORMED;
-		header = (pos[1] + 1) << 3;
-		if (next == FRAME_PROTO_AH) /* RFC 4302 2.2: in words of four bytes */
-			header = (pos[1] + 2) << 2;
-		if (next == FRAME_PROTO_FRAGMENT) {
-			__u32 fragment = dual_swap16(dual_load16(pos + 2));
-
-			header = 8;
-			if (fragment & 0xfff8)
-				return FRAME_LATER_FRAGMENT;
-			first_fragment |= fragment & 1;
-		}
-		if (header > left)
-			return FRAME_MALFORMED;
-		next = pos[0];
-		left -= header;
-		pos += header;
+		if (!frame_is_extension(ip->next))
+			return FRAME_IP_DONE;
+		outcome = frame_extension(data, end, ip);
+		if (outcome != FRAME_IP_DONE)
+			return outcome;
 	}
-	return FRAME_TOO_MANY_HEADERS;
+	return frame_is_extension(ip->next) ? FRAME_TOO_MANY_HEADERS : FRAME_IP_DONE;
+}
+
+/* The ports, then what TCP or UDP says. */
+DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *end,
+					       struct frame *ret)
+{
+	const struct frame_ip *ip = &ret->ip;
+	__u32 at = ip->at & 0x7fff, left = ip->left, header;
+	const __u8 *pos = data + at;
+
+	if (ip->next != FRAME_PROTO_TCP && ip->next != FRAME_PROTO_UDP)
+		return FRAME_NOT_TRANSPORT;
+	if (left < FRAME_UDP_BYTES || pos + FRAME_UDP_BYTES > end)
+		return FRAME_MALFORMED;
+	ret->is_udp = ip->next == FRAME_PROTO_UDP;
+	ret->flow.source_port_be = dual_load16(pos);
+	ret->flow.destination_port_be = dual_load16(pos + 2);
+	ret->transport_at = at;
+	if (ip->fragment)
+		return FRAME_FIRST_FRAGMENT;
+	if (ret->is_udp) {
+		ret->payload_at = at + FRAME_UDP_BYTES;
+		ret->payload_bytes = left - FRAME_UDP_BYTES;
+		return FRAME_UDP;
+	}
+	if (left < FRAME_TCP_BYTES || pos + FRAME_TCP_BYTES > end)
+		return FRAME_MALFORMED;
+	header = pos[12] >> 4 << 2;
+	if (header < FRAME_TCP_BYTES || header > left)
+		return FRAME_MALFORMED;
+	ret->seq = dual_swap32(dual_load32(pos + 4));
+	ret->ack = dual_swap32(dual_load32(pos + 8));
+	ret->flags = pos[13];
+	ret->payload_at = at + header;
+	ret->payload_bytes = left - header;
+	return FRAME_TCP;
 }
 
 /* Reads [@data, @end), the linear part of the frame. @ret is meaningful as far as the outcome says. */
 DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, struct frame *ret)
 {
-	const __u8 *pos = data + FRAME_ETHERNET_BYTES;
+	__u32 at = FRAME_ETHERNET_BYTES;
 	__u16 type_be;
+	int outcome;
 
-	if (pos > end)
+	if (data + at > end)
 		return FRAME_MALFORMED;
 	type_be = dual_load16(data + 12);
 	for (int i = 0; i < TPS_VLAN_TAGS_MAX && frame_is_vlan(type_be); i++) {
-		if (pos + FRAME_TAG_BYTES > end)
+		if (data + at + FRAME_TAG_BYTES > end)
 			return FRAME_MALFORMED;
-		type_be = dual_load16(pos + 2);
-		pos += FRAME_TAG_BYTES;
+		type_be = dual_load16(data + at + 2);
+		at += FRAME_TAG_BYTES;
 	}
+	ret->ip_at = at;
 	if (type_be == FRAME_TYPE_IPV4)
-		return frame_ipv4(data, pos, end, ret);
-	if (type_be == FRAME_TYPE_IPV6)
-		return frame_ipv6(data, pos, end, ret);
-	return frame_is_vlan(type_be) ? FRAME_TOO_MANY_TAGS : FRAME_NOT_IP;
+		outcome = frame_ipv4(data, at, end, ret);
+	else if (type_be == FRAME_TYPE_IPV6)
+		outcome = frame_ipv6(data, at, end, ret);
+	else
+		outcome = frame_is_vlan(type_be) ? FRAME_TOO_MANY_TAGS : FRAME_NOT_IP;
+	if (outcome != FRAME_IP_DONE)
+		return outcome;
+	dual_reload();
+	return frame_transport(data, end, ret);
 }
 
 #endif

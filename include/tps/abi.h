@@ -156,6 +156,8 @@ struct tps_control {
 	__u32 sources6;
 	__u32 sources6_long;    /* IPv6 prefixes longer than /64: a /64 is not one caller then */
 	__u32 transit;          /* listeners with placement transit */
+	__u32 listeners;        /* of any kind */
+	__u32 zero;
 	__u64 ban_lengths4;     /* bit n: some IPv4 ban has prefix length n (0..32) */
 	__u64 ban_lengths6[3];  /* bit n % 64 of word n / 64 (0..128) */
 	__u64 secret[2];        /* of the API key hash; the bytes of /etc/tps/secret */
@@ -390,7 +392,7 @@ struct tps_clocks {
 
 #define TPS_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 TPS_ASSERT_SIZE(tps_rate, 16);
-TPS_ASSERT_SIZE(tps_control, 96);
+TPS_ASSERT_SIZE(tps_control, 104);
 TPS_ASSERT_SIZE(tps_key_header, 104);
 TPS_ASSERT_SIZE(tps_listener, 16 + 4 * 104 + 24 + 32 + 64 + 128);
 TPS_ASSERT_SIZE(tps_tier, 64);

@@ -17,6 +17,10 @@
 /* An empty asm that makes @v opaque to the optimiser, so that it keeps a bound the verifier needs. */
 #define dual_opaque(v) asm volatile("" : "+r"(v))
 
+/* What was stored is loaded again. From memory that a global function was given, the verifier then
+ * knows nothing of the value, and ways that differ only in it are verified as one. */
+#define dual_reload() asm volatile("" : : : "memory")
+
 /* A global BPF function: the verifier checks it once, whoever calls it. */
 #define DUAL_GLOBAL __attribute__((noinline))
 
@@ -44,6 +48,7 @@ static inline __attribute__((always_inline)) __u16 dual_load16(const void *from)
 #define dual_memcpy memcpy
 #define dual_memset memset
 #define dual_opaque(v) ((void)(v))
+#define dual_reload() ((void)0)
 #define DUAL_GLOBAL __attribute__((unused)) static
 
 static inline __u64 dual_load64(const void *from)

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is counted, and where. Each packet has one action and one reason, each transaction one verdict.
+ * Knows no limit; a failing count changes no verdict.
+ */
+#ifndef TPS_BPF_COUNT_H
+#define TPS_BPF_COUNT_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+#include <tps/dual.h>
+
+#include "maps.h"
+
+static __always_inline struct tps_totals *count_totals(__u32 listener)
+{
+	return bpf_map_lookup_elem(&totals, &listener);
+}
+
+/* The packet's end: counts it and returns what XDP is to do. */
+static __always_inline int count_pass(struct tps_totals *of, __u32 reason)
+{
+	if (of && reason < TPS_REASON_MAX)
+		of->packets[TPS_ACTION_PASS][reason]++;
+	return XDP_PASS;
+}
+
+static __always_inline int count_drop(struct tps_totals *of, __u32 reason)
+{
+	if (of && reason < TPS_REASON_MAX)
+		of->packets[TPS_ACTION_DROP][reason]++;
+	return XDP_DROP;
+}
+
+static __always_inline void count_note(struct tps_totals *of, __u32 reason)
+{
+	if (of && reason < TPS_REASON_MAX)
+		of->notes[reason]++;
+}
+
+static __always_inline void count_verdict(struct tps_totals *of, __u32 tier, __u32 verdict,
+					  __u32 transactions)
+{
+	if (of && tier < TPS_TIERS_MAX && verdict < TPS_VERDICT_MAX)
+		of->verdicts[tier][verdict] += transactions;
+}
+
+static __always_inline void count_caller(__u32 slot, __u32 verdict, __u32 transactions)
+{
+	struct tps_counter *counter = bpf_map_lookup_elem(&counters, &slot);
+
+	if (counter && verdict < TPS_VERDICT_MAX)
+		counter->verdicts[verdict] += transactions;
+}
+
+/* Strangers' counts are shared by the CPUs: one atomic add. */
+static __always_inline void count_stranger(struct tps_stranger *stranger, __u32 verdict,
+					   __u32 transactions)
+{
+	if (verdict < TPS_VERDICT_MAX)
+		__sync_fetch_and_add(&stranger->verdicts[verdict], transactions);
+}
+
+/* A transaction's verdict, from what decided over it. */
+static __always_inline enum tps_verdict count_verdict_of(__u32 reason, int observing)
+{
+	if (reason == TPS_REASON_ALLOWED || reason == TPS_REASON_EXEMPT)
+		return TPS_VERDICT_ALLOWED;
+	if (observing)
+		return TPS_VERDICT_WOULD_REFUSE;
+	if (reason == TPS_REASON_BANNED_PREFIX || reason == TPS_REASON_BANNED_CALLER)
+		return TPS_VERDICT_BANNED;
+	return TPS_VERDICT_REFUSED;
+}
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Takes a transaction's tokens: from the caller's or the stranger's bucket, then from the listener's.
+ * Knows limits and buckets, not packets. What is refused has taken nothing.
+ */
+#ifndef TPS_BPF_TAKE_H
+#define TPS_BPF_TAKE_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+#include <tps/bucket.h>
+
+#include "count.h"
+#include "identify.h"
+#include "maps.h"
+
+/* The bucket's retries as global functions: the verifier walks their loops once, whoever calls. */
+__noinline int take_from(__u64 *word, bucket_limit limit, __u64 now_vt, __u32 cost)
+{
+	return word ? bucket_take(word, limit, now_vt, cost) : BUCKET_EMPTY;
+}
+
+__noinline int take_back(__u64 *word, bucket_limit limit, __u32 cost)
+{
+	if (word)
+		bucket_give(word, limit, cost);
+	return 0;
+}
+
+/* A transaction that asks for its tokens. */
+struct take {
+	const struct tps_control *settings;
+	const struct tps_listener *listener;
+	struct tps_totals *of;
+	__u32 number; /* of the listener */
+	__u32 cost;
+	int proven;
+};
+
+/* A burst that lasts this many ticks hides jiffies' grain: a bucket with room for the tokens of 8
+ * ticks never overflows within one, so none is lost. */
+#define TAKE_COARSE_TICKS 8
+
+static __always_inline int take_coarse(const struct tps_control *settings, bucket_limit limit)
+{
+	return limit_burst(limit) * limit_interval_vt(limit) >=
+	       (settings->tick_ns << BUCKET_VT_SHIFT) * TAKE_COARSE_TICKS;
+}
+
+/* The gate's one reading of the clock: jiffies where every limit that is asked is coarse. */
+static __always_inline __u64 take_now_vt(const struct tps_control *settings, bucket_limit limit,
+					 bucket_limit listener_limit)
+{
+	if (settings->tick_ns && take_coarse(settings, limit) &&
+	    (!listener_limit || take_coarse(settings, listener_limit)))
+		return bucket_now_vt(bpf_jiffies64() * settings->tick_ns + settings->tick_offset_ns);
+	return bucket_now_vt(bpf_ktime_get_ns());
+}
+
+static __always_inline __u64 *take_word(struct tps_bucket *bucket, int proven)
+{
+	return proven ? &bucket->proven_tat_vt : &bucket->unproven_tat_vt;
+}
+
+/* BUCKET_TAKEN when the listener has no limit of its own. */
+static __always_inline enum bucket_outcome take_listener(const struct take *take, __u64 now_vt)
+{
+	__u32 number = take->number;
+	struct tps_listener_bucket *bucket;
+
+	if (!take->listener->limit)
+		return BUCKET_TAKEN;
+	bucket = bpf_map_lookup_elem(&listener_buckets, &number);
+	if (!bucket)
+		return BUCKET_TAKEN;
+	return take_from(take_word(&bucket->own, take->proven), take->listener->limit, now_vt,
+			   take->cost);
+}
+
+static __always_inline void take_listener_back(const struct take *take)
+{
+	__u32 number = take->number;
+	struct tps_listener_bucket *bucket;
+
+	if (!take->listener->limit)
+		return;
+	bucket = bpf_map_lookup_elem(&listener_buckets, &number);
+	if (bucket)
+		take_back(take_word(&bucket->own, take->proven), take->listener->limit, take->cost);
+}
+
+static __always_inline enum tps_reason take_reason(enum bucket_outcome outcome, enum tps_reason empty)
+{
+	if (outcome == BUCKET_TAKEN)
+		return TPS_REASON_ALLOWED;
+	return outcome == BUCKET_EMPTY ? empty : TPS_REASON_CONTENDED;
+}
+
+/* From a bucket that is there, then from the listener's; where that refuses, the first is given back. */
+static __always_inline enum tps_reason take_both(const struct take *take, __u64 *word, bucket_limit rate,
+						 enum tps_reason empty)
+{
+	__u64 now_vt = take_now_vt(take->settings, rate, take->listener->limit);
+	enum bucket_outcome outcome = take_from(word, rate, now_vt, take->cost);
+
+	if (outcome != BUCKET_TAKEN)
+		return take_reason(outcome, empty);
+	outcome = take_listener(take, now_vt);
+	if (outcome != BUCKET_TAKEN)
+		take_back(word, rate, take->cost);
+	return take_reason(outcome, TPS_REASON_LISTENER_LIMIT);
+}
+
+/* From the bucket that strangers share when the table has no room for theirs. */
+static __always_inline enum tps_reason take_shared(const struct take *take, bucket_limit rate)
+{
+	__u32 number = take->number;
+	struct tps_listener_bucket *bucket = bpf_map_lookup_elem(&listener_buckets, &number);
+
+	if (!bucket)
+		return TPS_REASON_ALLOWED;
+	return take_both(take, take_word(&bucket->strangers, take->proven), rate,
+			 TPS_REASON_SHARED_LIMIT);
+}
+
+/*
+ * A stranger's first transaction: its entry is made with the tokens already taken, so that it is not
+ * looked up again. The listener is asked first, since an entry cannot be taken back.
+ */
+static __always_inline enum tps_reason take_first(const struct take *take, struct subject *who,
+						  __u32 transactions)
+{
+	__u64 now_vt = take_now_vt(take->settings, who->rate, take->listener->limit);
+	__u64 next_vt = bucket_next_vt(0, bucket_floor_vt(now_vt, who->rate), now_vt, who->rate,
+				       take->cost);
+	struct tps_stranger fresh = {};
+	enum bucket_outcome outcome;
+	long err;
+
+	if (!next_vt)
+		return TPS_REASON_LIMIT;
+	outcome = take_listener(take, now_vt);
+	if (outcome != BUCKET_TAKEN)
+		return take_reason(outcome, TPS_REASON_LISTENER_LIMIT);
+	*take_word(&fresh.bucket, take->proven) = next_vt;
+	fresh.sources_generation = who->sources_generation;
+	fresh.verdicts[TPS_VERDICT_ALLOWED] = transactions;
+	err = bpf_map_update_elem(&strangers, &who->address, &fresh, BPF_NOEXIST);
+	if (!err)
+		return TPS_REASON_ALLOWED;
+	take_listener_back(take);
+	who->stranger = bpf_map_lookup_elem(&strangers, &who->address);
+	if (who->stranger) /* another CPU was faster */
+		return take_both(take, take_word(&who->stranger->bucket, take->proven), who->rate,
+				 TPS_REASON_LIMIT);
+	count_note(take->of, TPS_REASON_NO_STRANGER);
+	return take_shared(take, who->rate);
+}
+
+/*
+ * Takes @take->cost tokens of @who. @transactions is what is counted in a stranger's entry when this
+ * makes it. Returns what decided.
+ */
+static __always_inline enum tps_reason take_tokens(const struct take *take, struct subject *who,
+						   __u32 transactions)
+{
+	if (!who->rate) {
+		count_note(take->of, TPS_REASON_NO_CONTROL);
+		return TPS_REASON_ALLOWED;
+	}
+	if (who->limit) {
+		struct tps_bucket *bucket;
+		__u32 slot = who->slot;
+
+		if (who->limit->flags & TPS_LIMIT_EXEMPT)
+			return TPS_REASON_EXEMPT;
+		if (who->limit->banned_until_ns &&
+		    who->limit->banned_until_ns > bpf_ktime_get_ns())
+			return TPS_REASON_BANNED_CALLER;
+		bucket = bpf_map_lookup_elem(&buckets, &slot);
+		if (!bucket)
+			return TPS_REASON_ALLOWED;
+		return take_both(take, take_word(bucket, take->proven), who->rate, TPS_REASON_LIMIT);
+	}
+	if (who->stranger)
+		return take_both(take, take_word(&who->stranger->bucket, take->proven), who->rate,
+				 TPS_REASON_LIMIT);
+	return take_first(take, who, transactions);
+}
+
+#endif
