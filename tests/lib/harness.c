@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <endian.h>
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -41,24 +42,25 @@ static void get(const struct bpf_map *map, const void *key, void *ret_value)
 		err(1, "map '%s'", bpf_map__name(map));
 }
 
+static void set_ports(const struct harness *harness, const struct tps_listener *listener,
+		      __u32 number)
+{
+	for (__u32 i = 0; i < listener->port_count; i++) {
+		bool is_udp = listener->protocol == TPS_PROTOCOL_UDP;
+		__u32 index = TPS_PORT_INDEX(is_udp, listener->port[i]);
+
+		put(harness->gate->maps.ports, &index, &number);
+	}
+}
+
 static void resize(struct bpf_map *map, __u32 entries)
 {
 	if (bpf_map__set_max_entries(map, entries ? entries : SMALL))
 		err(1, "map '%s'", bpf_map__name(map));
 }
 
-void harness_open(struct harness *ret_harness, const struct harness_sizes *sizes)
+static void size_maps(const struct tps_bpf *gate, const struct harness_sizes *sizes)
 {
-	static const struct harness_sizes small;
-	struct tps_control control = {.generation = 1};
-	struct tps_bpf *gate;
-
-	if (!sizes)
-		sizes = &small;
-	libbpf_set_print(quiet);
-	gate = tps_bpf__open();
-	if (!gate)
-		err(1, "gate: open");
 	resize(gate->maps.callers, sizes->callers);
 	resize(gate->maps.limits, sizes->callers);
 	resize(gate->maps.buckets, sizes->callers);
@@ -70,12 +72,91 @@ void harness_open(struct harness *ret_harness, const struct harness_sizes *sizes
 	resize(gate->maps.sources4, sizes->sources);
 	resize(gate->maps.sources6, sizes->sources);
 	resize(gate->maps.bans, sizes->bans);
+	/* a plain hash, so that it can be full: an LRU one evicts */
+	if (sizes->strangers_fill_up && bpf_map__set_type(gate->maps.strangers, BPF_MAP_TYPE_HASH))
+		err(1, "gate: strangers");
+}
+
+static void set_up(struct harness *harness)
+{
+	struct tps_control control = {.generation = 1};
+
+	memcpy(control.secret, test_secret, sizeof(test_secret));
+	harness_set_control(harness, &control);
+	harness_set_tier(harness, 0, limit_frozen(HARNESS_DEFAULT_BURST));
+	harness->slots = TPS_SLOT_STRANGERS + 1;
+	harness->generation = 0;
+}
+
+void harness_open(struct harness *ret_harness, const struct harness_sizes *sizes)
+{
+	static const struct harness_sizes small;
+	struct tps_bpf *gate;
+
+	libbpf_set_print(quiet);
+	gate = tps_bpf__open();
+	if (!gate)
+		err(1, "gate: open");
+	size_maps(gate, sizes ? sizes : &small);
 	if (tps_bpf__load(gate))
 		err(1, "gate: load");
 	*ret_harness = (struct harness){.gate = gate};
-	memcpy(control.secret, test_secret, sizeof(test_secret));
-	harness_set_control(ret_harness, &control);
-	harness_set_tier(ret_harness, 0, limit_frozen(HARNESS_DEFAULT_BURST));
+	set_up(ret_harness);
+}
+
+static void empty_hash(const struct bpf_map *map)
+{
+	__u8 key[128];
+
+	while (!bpf_map_get_next_key(bpf_map__fd(map), NULL, key))
+		if (bpf_map_delete_elem(bpf_map__fd(map), key))
+			err(1, "map '%s'", bpf_map__name(map));
+}
+
+static void zero_array(const struct bpf_map *map)
+{
+	size_t bytes = (bpf_map__value_size(map) + 7) / 8 * 8;
+	__u8 *zero = calloc(libbpf_num_possible_cpus(), bytes);
+
+	if (!zero)
+		err(1, "map '%s'", bpf_map__name(map));
+	for (__u32 i = 0; i < bpf_map__max_entries(map); i++)
+		put(map, &i, zero);
+	free(zero);
+}
+
+static void reset_map(const struct bpf_map *map)
+{
+	switch (bpf_map__type(map)) {
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LPM_TRIE:
+		empty_hash(map);
+		break;
+	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		zero_array(map);
+		break;
+	default:
+		errx(1, "map '%s': no way to reset it", bpf_map__name(map));
+	}
+}
+
+void harness_reset(struct harness *harness)
+{
+	struct tps_bpf *gate = harness->gate;
+	struct tps_listener listener;
+	struct bpf_map *map;
+
+	for (__u32 number = 1; number < TPS_LISTENERS_MAX; number++) {
+		get(gate->maps.listeners, &number, &listener);
+		set_ports(harness, &listener, 0);
+	}
+	/* ports is emptied by its listeners: it is large */
+	bpf_object__for_each_map(map, gate->obj)
+		if (!bpf_map__is_internal(map) && map != gate->maps.ports)
+			reset_map(map);
+	set_up(harness);
 }
 
 void harness_close(struct harness *harness)
@@ -209,21 +290,11 @@ static void make_key_header(const char *name, struct tps_key_header *ret_header)
 	}
 }
 
-static void set_ports(const struct harness *harness, const struct tps_listener *listener,
-		      __u32 number)
-{
-	for (__u32 i = 0; i < listener->port_count; i++) {
-		bool is_udp = listener->protocol == TPS_PROTOCOL_UDP;
-		__u32 index = TPS_PORT_INDEX(is_udp, listener->port[i]);
-
-		put(harness->gate->maps.ports, &index, &number);
-	}
-}
-
 void harness_set_listener(const struct harness *harness, __u32 number,
 			  const struct harness_listener *listener)
 {
 	struct tps_control control = harness_control(harness);
+	struct tps_listener old;
 	struct tps_listener value = {
 		.limit = listener->limit,
 		.cost = listener->cost ? listener->cost : 1,
@@ -245,22 +316,27 @@ void harness_set_listener(const struct harness *harness, __u32 number,
 	}
 	if (value.protocol == TPS_PROTOCOL_HTTP && !value.key_headers)
 		make_key_header("X-API-Key", &value.key_header[value.key_headers++]);
+	get(harness->gate->maps.listeners, &number, &old);
 	put(harness->gate->maps.listeners, &number, &value);
 	set_ports(harness, &value, number);
-	if (value.placement == TPS_PLACEMENT_TRANSIT) {
-		control.transit++;
-		harness_set_control(harness, &control);
-	}
+	control.listeners += old.protocol == TPS_PROTOCOL_NONE;
+	control.transit += (value.placement == TPS_PLACEMENT_TRANSIT) -
+			   (old.placement == TPS_PLACEMENT_TRANSIT);
+	harness_set_control(harness, &control);
 }
 
 void harness_delete_listener(const struct harness *harness, __u32 number)
 {
 	static const struct tps_listener none;
+	struct tps_control control = harness_control(harness);
 	struct tps_listener old;
 
 	get(harness->gate->maps.listeners, &number, &old);
 	set_ports(harness, &old, 0);
 	put(harness->gate->maps.listeners, &number, &none);
+	control.listeners--;
+	control.transit -= old.placement == TPS_PLACEMENT_TRANSIT;
+	harness_set_control(harness, &control);
 }
 
 static void set_limit(const struct harness *harness, struct tps_slot caller, __u32 tier,
@@ -574,6 +650,7 @@ bool harness_stranger(const struct harness *harness, const char *address,
 
 	if (packet_address(address, bytes) == 16) {
 		memcpy(&key.word, bytes, 8);
+		key.word = be64toh(key.word);
 	} else {
 		__u32 address_be;
 

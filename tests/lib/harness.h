@@ -33,12 +33,15 @@ struct harness_sizes {
 	__u32 keys;
 	__u32 sources;
 	__u32 bans;
+	bool strangers_fill_up; /* no stranger is evicted: the table can be full */
 };
 
 /* A gate of its own, enforcing, with a default tier (0) of HARNESS_DEFAULT_BURST frozen tokens. */
 #define HARNESS_DEFAULT_BURST 100
 void harness_open(struct harness *ret_harness, const struct harness_sizes *sizes);
 void harness_close(struct harness *harness);
+/* As it was when opened, without verifying the gate again. */
+void harness_reset(struct harness *harness);
 
 /* @burst tokens and no refill that a test could notice: up to 1,000,000 at a token each 71 s. */
 bucket_limit limit_frozen(__u32 burst);
