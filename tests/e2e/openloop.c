@@ -50,7 +50,8 @@ static void fail(const char *what, const char *which)
 	exit(1);
 }
 
-/* An address and a port as a socket address of its family. Returns its length, 0: not an address. */
+/* An address and a port as a socket address of its family. Returns its length, 0: not an address.
+ */
 static socklen_t address_parse(const char *text, uint16_t port, struct sockaddr_storage *ret)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
@@ -98,8 +99,8 @@ static void flows_read(uint16_t port, char *servers[2])
 	}
 }
 
-/* Sends what is due of a flow. An ICMP error that came back is told by the next send, and that one is
- * made again. */
+/* Sends what is due of a flow. An ICMP error that came back is told by the next send, and that one
+ * is made again. */
 static void flow_send(struct flow *flow, uint64_t start_ns, uint64_t end_ns)
 {
 	uint64_t now = now_ns(), due;
