@@ -33,7 +33,8 @@ static __always_inline struct tps_address identify_address(const struct frame *f
 	if (frame->family == 4)
 		address.word = TPS_ADDRESS_IPV4 | dual_swap32(frame->flow.source_be[3]);
 	else
-		address.word = (__u64)frame->flow.source_be[0] | (__u64)frame->flow.source_be[1] << 32;
+		address.word = (__u64)dual_swap32(frame->flow.source_be[0]) << 32 |
+			       dual_swap32(frame->flow.source_be[1]);
 	return address;
 }
 
