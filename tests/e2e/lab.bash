@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+# What the end-to-end tests know of the lab: how to lay it, ask the server as somebody, flood it and
+# read what the gate counted. A file of tests has a lab, a root and namespaces of its own.
+
+bats_require_minimum_version 1.5.0
+bats_load_library bats-support
+bats_load_library bats-assert
+
+# shellcheck source=scripts/lab
+source "$BATS_TEST_DIRNAME/../../scripts/lab"
+
+tpsctl=$lab_top/build/tpsctl
+tpsd=$lab_top/build/tpsd
+programs=$lab_top/build/tests/e2e
+
+# open_lab ID [--box]: for setup_file; other functions find it by its exported id.
+open_lab()
+{
+	export LAB_ID=$1
+	lab_use "$1"
+	lab_up "${@:2}"
+}
+
+# For setup: this file's lab again.
+enter_lab()
+{
+	lab_use "$LAB_ID"
+}
+
+# For teardown_file.
+close_lab()
+{
+	lab_use "$LAB_ID"
+	lab_down
+}
+
+# Its standard output is the command's, its descriptor 3 is not BATS'.
+tps()
+{
+	"$tpsctl" "$@" 3>&-
+}
+
+attach_gate()
+{
+	tps attach "$lab_device" --netns "$(lab_netns server)" "$@"
+}
+
+# For setup_file: the gate on the server, and strangers that are refused after 5 transactions: a rate
+# so slow that no test meets a refill.
+slow_strangers()
+{
+	tps set tier slow --rate 1/h --burst 5
+	tps set default-tier slow
+}
+
+# ask SOURCE [CURL OPTION...]: one request on a connection of its own; prints the status, or
+# "refused" when no answer comes.
+ask()
+{
+	local source=$1 server=$lab_server4 status
+	shift
+	[[ $source != *:* ]] || server="[$lab_server6]"
+
+	status=$(lab_run client curl -s -o /dev/null -w '%{http_code}' --interface "$source" \
+		--max-time "${ASK_SECONDS:-0.8}" "$@" "http://$server:${ASK_PORT:-8080}/") ||
+		true
+	[[ $status != 000 ]] || status=refused
+	echo "$status"
+}
+
+# ask_times N SOURCE [CURL OPTION...]: how many of N were answered with 200.
+ask_times()
+{
+	local n=$1 i answered=0
+	shift
+
+	for ((i = 0; i < n; i++)); do
+		if [[ $(ask "$@") == 200 ]]; then
+			answered=$((answered + 1))
+		fi
+	done
+	echo "$answered"
+}
+
+# background WHERE COMMAND...: its process id in $!, its output in the lab's directory.
+background()
+{
+	local where=$1
+	shift
+
+	lab_in "$where" "$@" >>"$lab_dir/background" 2>&1 </dev/null 3>&- &
+}
+
+# wait_until SECONDS COMMAND...
+wait_until()
+{
+	local end=$((SECONDS + $1))
+	shift
+
+	until "$@"; do
+		((SECONDS < end)) || { echo "not within the time: $*"; return 1; }
+		sleep 0.05
+	done
+}
+
+# sink_start PORT [WHERE]: counts the datagrams that arrive.
+sink_start()
+{
+	rm -f "$lab_dir/sink-$1"
+	lab_in "${2-server}" "$programs/sink" "$1" >"$lab_dir/sink-$1" 2>&1 </dev/null 3>&- &
+	echo $! >"$lab_dir/sink-$1.pid"
+	wait_until 5 grep -q ready "$lab_dir/sink-$1"
+}
+
+# sink_stop PORT: what arrived is told by sink_count from now on.
+sink_stop()
+{
+	local pid
+	pid=$(<"$lab_dir/sink-$1.pid")
+
+	kill "$pid"
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.02
+	done
+}
+
+# sink_count PORT SOURCE
+sink_count()
+{
+	awk -v source="$2" '$1 == source {n = $2} END {print n + 0}' "$lab_dir/sink-$1"
+}
+
+# flood PORT SECONDS: standard input has lines SOURCE RATE; prints SOURCE SENT WINDOW.
+flood()
+{
+	lab_run client "$programs/openloop" "$1" "$2" "$lab_server4" "$lab_server6"
+}
+
+# datagrams PORT SOURCE N: N of them at once; how many arrived.
+datagrams()
+{
+	sink_start "$1"
+	flood "$1" 0.2 <<<"$2 $(($3 * 5))" >/dev/null
+	sink_stop "$1"
+	sink_count "$1" "$2"
+}
+
+# verdicts CALLER VERDICT: the gate's count.
+verdicts()
+{
+	tps -j show caller "$1" | jq -e ".verdicts.$2"
+}
+
+# metrics: what tpsd serves; it is started by the first who asks.
+metrics()
+{
+	if ! lab_run server curl -s -o /dev/null http://127.0.0.1:10429/metrics; then
+		background server "$tpsd"
+		wait_until 5 lab_run server curl -s -o /dev/null http://127.0.0.1:10429/metrics
+	fi
+	lab_run server curl -s --max-time 5 http://127.0.0.1:10429/metrics
+}
+
+# metric NAME [LABEL=VALUE...]: the sum of the series that have these labels.
+metric()
+{
+	local name=$1 text label
+	shift
+
+	text=$(metrics | grep -E "^${name}[{ ]") || true
+	for label in "$@"; do
+		text=$(grep -F "${label%%=*}=\"${label#*=}\"" <<<"$text") || true
+	done
+	awk '{n += $NF} END {printf "%d\n", n}' <<<"$text"
+}
+
+# between LOW VALUE HIGH: numbers, with fractions.
+between()
+{
+	awk -v low="$1" -v value="$2" -v high="$3" 'BEGIN {exit !(low <= value && value <= high)}' ||
+		{ echo "wanted $1 to $3, got $2"; return 1; }
+}
+
+# The bound of invariant I2: burst + rate * window, and one tick of jiffies (at most 10 ms).
+bound()
+{
+	awk -v burst="$1" -v rate="$2" -v window="$3" \
+		'BEGIN {printf "%d\n", burst + rate * (window + 0.01)}'
+}
