@@ -110,6 +110,7 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(TOO_MANY_HEADERS, "too_many_headers", unproven, "more IPv6 extension headers than read") \
 	X(BAD_REQUEST_LINE, "bad_request_line", undecided, "not METHOD SP target SP HTTP/1.x")     \
 	X(BARE_LF, "bare_lf", undecided, "a line that ends without CR")                            \
+	X(CONTROL_BYTE, "control_byte", undecided, "a bare CR or another control byte in a head")  \
 	X(FOLDED, "folded", undecided, "obsolete line folding")                                    \
 	X(SPACE_BEFORE_COLON, "space_before_colon", undecided, "white space before the colon")     \
 	X(DOUBLED_KEY, "doubled_key", undecided, "the key header more than once")                  \
@@ -364,13 +365,13 @@ struct tps_http {
 /* flows: LRU hash, written by the gate alone. Made by proof only. Sequence numbers are host order. */
 struct tps_flow {
 	__u32 next_seq;   /* the next byte that the parser wants */
-	__u32 framed_seq; /* where the last line that framed a body ended */
+	__u32 framed_seq; /* end of the last byte that was read as anything but a body */
 	__u32 high_seq;   /* end of the last byte that was let through */
 	__u32 turn_ack;   /* the client's ack in its last charged turn */
 	__u32 ack_low;    /* acks within [low, high] need no lookup */
 	__u32 ack_high;
-	__u32 server_next; /* placement transit: the server's rcv_nxt, as seen leaving */
-	__u32 zero;
+	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
+	__u32 tainted;     /* enum requests_taint, bpf/requests.h */
 	struct tps_http http;
 };
 

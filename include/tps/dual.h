@@ -31,6 +31,11 @@ static inline __attribute__((always_inline)) __u64 dual_load64(const void *from)
 	return *(const __u64 *)from;
 }
 
+static inline __attribute__((always_inline)) void dual_store64(void *to, __u64 v)
+{
+	*(__u64 *)to = v;
+}
+
 static inline __attribute__((always_inline)) __u32 dual_load32(const void *from)
 {
 	return *(const __u32 *)from;
@@ -57,6 +62,11 @@ static inline __u64 dual_load64(const void *from)
 
 	memcpy(&v, from, sizeof(v));
 	return v;
+}
+
+static inline void dual_store64(void *to, __u64 v)
+{
+	memcpy(to, &v, sizeof(v));
 }
 
 static inline __u32 dual_load32(const void *from)
