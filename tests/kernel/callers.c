@@ -188,8 +188,7 @@ static void new_rate_holds_at_once(void **state)
 static void exempt_caller_is_never_refused(void **state)
 {
 	struct packet packet = datagram("198.51.100.7");
-	struct tps_slot caller =
-		harness_add_caller(&h, 0, limit_frozen(1), TPS_LIMIT_EXEMPT);
+	struct tps_slot caller = harness_add_caller(&h, 0, limit_frozen(1), TPS_LIMIT_EXEMPT);
 	struct tps_bucket bucket;
 
 	harness_add_source(&h, caller, "198.51.100.0/24");
@@ -259,7 +258,8 @@ int main(void)
 		CASE("a new limit holds at the next packet, without a refill",
 		     new_limit_holds_at_once_without_refill),
 		CASE("a new rate holds at the next packet", new_rate_holds_at_once),
-		CASE("an exempt caller is counted and never refused", exempt_caller_is_never_refused),
+		CASE("an exempt caller is counted and never refused",
+		     exempt_caller_is_never_refused),
 		CASE("a slot's new tenant inherits no debit, counter or identity",
 		     new_tenant_inherits_nothing),
 		CASE("a caller's packets spend no stranger's tokens",

@@ -294,7 +294,8 @@ int main(void)
 {
 	const struct CMUnitTest cases[] = {
 		CASE("a datagram to a listener is charged to its source", datagram_is_charged),
-		CASE("an IPv6 datagram to a listener is charged to its source", datagram6_is_charged),
+		CASE("an IPv6 datagram to a listener is charged to its source",
+		     datagram6_is_charged),
 		CASE("a SYN to a tcp listener is charged to its source", syn_is_charged),
 		CASE("an IPv6 SYN to a tcp listener is charged to its source", syn6_is_charged),
 		CASE("segments other than SYNs pass a tcp listener uncharged",

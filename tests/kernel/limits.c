@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a listener adds: its own limit, its cost, observing; and a bucket that two CPUs spend at once.
+ * What a listener adds: its own limit, its cost, observing; and a bucket that two CPUs spend at
+ * once.
  */
 #include "lib/cases.h"
 
@@ -119,7 +120,7 @@ struct mix {
 };
 
 static const struct mix mixed[] = {
-	{"198.51.100.1", 12}, {"198.51.100.200", 4}, {"203.0.113.5", 9},
+	{"198.51.100.1", 12},   {"198.51.100.200", 4}, {"203.0.113.5", 9},
 	{"2001:db8:ac::1", 11}, {"2001:db8:ff::1", 3}, {"192.0.2.77", 6},
 };
 

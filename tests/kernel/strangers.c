@@ -37,7 +37,8 @@ static void subnet64_is_one_stranger(void **state)
 	assert_int_equal(harness_strangers(&h), 2);
 }
 
-/* Of each IPv6 word one is built that would be the IPv4 one if bytes were read in the wrong order. */
+/* Of each IPv6 word one is built that would be the IPv4 one if bytes were read in the wrong order.
+ */
 static void families_never_share_an_entry(void **state)
 {
 	struct packet six = datagram("2001:db8:0:ff::1"); /* 20 01 0d b8 00 00 00 ff */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every kernel test begins with: a gate of its own for each case, packets to its listeners, and
- * one assertion for a packet's action and its one count. Knows cmocka, so that nothing else here must.
+ * What every kernel test begins with: a gate of its own for each case, packets to its listeners,
+ * and one assertion for a packet's action and its one count. Knows cmocka, so that nothing else
+ * here must.
  */
 #ifndef TPS_TEST_CASES_H
 #define TPS_TEST_CASES_H
@@ -86,7 +87,10 @@ __attribute__((unused)) static int case_close(void **state)
 }
 
 /* A case is named by a sentence. */
-#define CASE(sentence, function) {sentence, function, case_open, case_close, NULL}
+#define CASE(sentence, function) \
+	{ \
+		sentence, function, case_open, case_close, NULL \
+	}
 
 static inline const char *server_of(const char *source)
 {
@@ -128,8 +132,7 @@ static inline void expect(const struct packet *packet, __u32 listener, enum tps_
 	__u64 dropped = harness_packets_all(&h, TPS_ACTION_DROP);
 	__u64 before = harness_packets(&h, listener, action, reason);
 
-	assert_int_equal(harness_run(&h, packet),
-			 action == TPS_ACTION_PASS ? XDP_PASS : XDP_DROP);
+	assert_int_equal(harness_run(&h, packet), action == TPS_ACTION_PASS ? XDP_PASS : XDP_DROP);
 	assert_int_equal(harness_packets(&h, listener, action, reason), before + 1);
 	assert_int_equal(harness_packets_all(&h, TPS_ACTION_PASS),
 			 passed + (action == TPS_ACTION_PASS));

@@ -153,9 +153,8 @@ void harness_reset(struct harness *harness)
 		set_ports(harness, &listener, 0);
 	}
 	/* ports is emptied by its listeners: it is large */
-	bpf_object__for_each_map(map, gate->obj)
-		if (!bpf_map__is_internal(map) && map != gate->maps.ports)
-			reset_map(map);
+	bpf_object__for_each_map(map, gate->obj) if (!bpf_map__is_internal(map) &&
+						     map != gate->maps.ports) reset_map(map);
 	set_up(harness);
 }
 
@@ -183,7 +182,8 @@ bucket_limit limit_per_second(__u64 per_s, __u32 burst)
 	return limit;
 }
 
-/* ---- settings --------------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------------------
+ */
 
 struct tps_control harness_control(const struct harness *harness)
 {
@@ -352,7 +352,8 @@ static void set_limit(const struct harness *harness, struct tps_slot caller, __u
 	put(harness->gate->maps.limits, &caller.slot, &limit);
 }
 
-struct tps_slot harness_add_caller(struct harness *harness, __u32 tier, bucket_limit own, __u32 flags)
+struct tps_slot harness_add_caller(struct harness *harness, __u32 tier, bucket_limit own,
+				   __u32 flags)
 {
 	struct tps_slot caller = {harness->slots++, ++harness->generation};
 
@@ -495,7 +496,8 @@ void harness_unban(const struct harness *harness, const char *prefix)
 		err(1, "ban '%s'", prefix);
 }
 
-/* ---- runs -------------------------------------------------------------------------------------- */
+/* ---- runs --------------------------------------------------------------------------------------
+ */
 
 static __u32 run(int program, const __u8 *frame, size_t len, __u32 times)
 {
@@ -534,7 +536,8 @@ int harness_run_egress(const struct harness *harness, const struct packet *packe
 			packet_write(packet, frame), 1);
 }
 
-/* ---- readings ---------------------------------------------------------------------------------- */
+/* ---- readings ----------------------------------------------------------------------------------
+ */
 
 /* A listener's totals, summed over the CPUs: a struct of __u64 alone. */
 static struct tps_totals totals(const struct harness *harness, __u32 listener)

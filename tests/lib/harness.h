@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The gate under test: loaded by itself with small maps, set, run by BPF_PROG_TEST_RUN and read. It
- * writes the maps directly, so that these tests fail for the gate's faults and not for libtps'. What
- * goes wrong here is a mistake of the test or of the machine: it says so and exits.
+ * writes the maps directly, so that these tests fail for the gate's faults and not for libtps'.
+ * What goes wrong here is a mistake of the test or of the machine: it says so and exits.
  */
 #ifndef TPS_TEST_HARNESS_H
 #define TPS_TEST_HARNESS_H
@@ -48,7 +48,8 @@ bucket_limit limit_frozen(__u32 burst);
 /* @per_s tokens a second. */
 bucket_limit limit_per_second(__u64 per_s, __u32 burst);
 
-/* ---- settings --------------------------------------------------------------------------------- */
+/* ---- settings ---------------------------------------------------------------------------------
+ */
 
 struct tps_control harness_control(const struct harness *harness);
 void harness_set_control(const struct harness *harness, const struct tps_control *control);
@@ -76,7 +77,8 @@ void harness_set_listener(const struct harness *harness, __u32 number,
 void harness_delete_listener(const struct harness *harness, __u32 number);
 
 /* A caller of a tier, or with a limit of its own (0: the tier's). Returns its slot. */
-struct tps_slot harness_add_caller(struct harness *harness, __u32 tier, bucket_limit own, __u32 flags);
+struct tps_slot harness_add_caller(struct harness *harness, __u32 tier, bucket_limit own,
+				   __u32 flags);
 void harness_set_own_limit(const struct harness *harness, struct tps_slot caller, bucket_limit own);
 void harness_set_tier_of(const struct harness *harness, struct tps_slot caller, __u32 tier);
 void harness_ban_caller(const struct harness *harness, struct tps_slot caller, __u64 until_ns);
@@ -89,7 +91,8 @@ void harness_add_key(const struct harness *harness, struct tps_slot caller, cons
 void harness_ban(const struct harness *harness, const char *prefix, __u64 until_ns);
 void harness_unban(const struct harness *harness, const char *prefix);
 
-/* ---- runs -------------------------------------------------------------------------------------- */
+/* ---- runs --------------------------------------------------------------------------------------
+ */
 
 /* One packet, as if received on lo of this namespace. Returns XDP_*. */
 int harness_run(const struct harness *harness, const struct packet *packet);
@@ -99,7 +102,8 @@ void harness_repeat(const struct harness *harness, const struct packet *packet, 
 /* The egress program on a packet that this host sends. Returns TC_ACT_*. */
 int harness_run_egress(const struct harness *harness, const struct packet *packet);
 
-/* ---- readings ---------------------------------------------------------------------------------- */
+/* ---- readings ----------------------------------------------------------------------------------
+ */
 
 /* Of a listener, all tiers; all CPUs. */
 __u64 harness_transactions(const struct harness *harness, __u32 listener, enum tps_verdict verdict);

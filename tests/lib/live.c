@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <netinet/tcp.h>
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 
 union address {
 	struct sockaddr any;
@@ -31,6 +33,7 @@ void live_enter_namespace(void)
 		"ip route add local 198.51.100.0/24 dev lo",
 		"ip route add local 203.0.113.0/24 dev lo",
 		"ip -6 route add local 2001:db8::/32 dev lo",
+		"ip route add " LIVE_REMOTE " dev lo",
 	};
 
 	if (unshare(CLONE_NEWNET))
@@ -141,13 +144,86 @@ void live_open(struct live *ret_live, const struct harness *harness, int listene
 		errx(1, "the gate dropped the handshake's ACK");
 }
 
+/* The SYN-ACK to @live's client, as it is seen on lo. */
+static bool is_syn_ack(const struct live *live, const __u8 *frame, ssize_t len, __u32 *ret_seq)
+{
+	__u32 seq_be;
+	__u16 port_be;
+
+	if (len < 14 + 40 || frame[12] != 8 || frame[13] || frame[14] != 0x45 || frame[23] != 6 ||
+	    (frame[14 + 20 + 13] & 0x12) != 0x12)
+		return false;
+	memcpy(&port_be, frame + 14 + 20 + 2, 2);
+	memcpy(&seq_be, frame + 14 + 20 + 4, 4);
+	*ret_seq = ntohl(seq_be);
+	return ntohs(port_be) == live->client_port;
+}
+
+__u32 live_half_open(struct live *ret_live, const char *client, const char *server, __u16 port)
+{
+	static __u16 next_port = 20000;
+	struct live live = {
+		.client_address = client,
+		.server_address = server,
+		.client_port = next_port++,
+		.server_port = port,
+		.client = -1,
+		.server = -1,
+		.first_seq = 5001,
+	};
+	struct packet syn = {
+		.source = client,
+		.destination = server,
+		.source_port = live.client_port,
+		.destination_port = port,
+		.seq = live.first_seq - 1,
+		.flags = PACKET_SYN,
+	};
+	struct timeval patience = {.tv_sec = 2};
+	int tap = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	__u8 frame[PACKET_BYTES_MAX];
+	size_t len = packet_write(&syn, frame);
+	union address address;
+	__u32 seq = 0;
+	ssize_t got;
+
+	if (tap < 0 || raw < 0)
+		err(1, "raw sockets");
+	setsockopt(tap, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (sendto(raw, frame + 14, len - 14, 0, &address.any, make_address(server, 0, &address)) <
+	    0)
+		err(1, "a SYN to %s", server);
+	do {
+		got = recv(tap, frame, sizeof(frame), 0);
+		if (got < 0)
+			err(1, "no SYN-ACK from %s port %u", server, port);
+	} while (!is_syn_ack(&live, frame, got, &seq));
+	close(tap);
+	close(raw);
+	*ret_live = live;
+	return seq + 1;
+}
+
+void live_use_cookies(bool always)
+{
+	int fd = open("/proc/sys/net/ipv4/tcp_syncookies", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, always ? "2" : "1", 1) != 1)
+		err(1, "tcp_syncookies");
+	close(fd);
+}
+
 void live_close(struct live *live)
 {
 	struct linger reset = {.l_onoff = 1};
 
+	/* without TIME_WAIT: thousands of these come and go */
 	setsockopt(live->client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(live->client);
-	close(live->server);
+	if (live->client >= 0)
+		close(live->client);
+	if (live->server >= 0)
+		close(live->server);
 }
 
 struct packet live_packet(const struct live *live)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Real TCP connections over lo of a network namespace of the test's own, so that the gate finds real
- * sockets. A segment is first run through the gate and, when it passes, sent for real: the host's
- * TCP state moves as it would behind the gate.
+ * Real TCP connections over lo of a network namespace of the test's own, so that the gate finds
+ * real sockets. A segment is first run through the gate and, when it passes, sent for real: the
+ * host's TCP state moves as it would behind the gate.
  */
 #ifndef TPS_TEST_LIVE_H
 #define TPS_TEST_LIVE_H
@@ -36,6 +36,14 @@ void live_connect(struct live *ret_live, int listener, const char *client, const
 void live_open(struct live *ret_live, const struct harness *harness, int listener,
 	       const char *client, const char *server, __u16 port);
 void live_close(struct live *live);
+
+/* A client that is not of this host has sent its SYN and seen the SYN-ACK; nothing more. Fills in
+ * addresses, ports and first_seq; returns the ack that its next segment would carry. Its address
+ * must be of LIVE_REMOTE, where no host answers. */
+#define LIVE_REMOTE "198.18.0.0/15"
+__u32 live_half_open(struct live *ret_live, const char *client, const char *server, __u16 port);
+/* Whether listeners answer by SYN cookies always (as under a flood), or only when they must. */
+void live_use_cookies(bool always);
 
 /* What the client would send next: addresses, ports, seq and ack are filled in. */
 struct packet live_packet(const struct live *live);

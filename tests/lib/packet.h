@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The one builder of test frames: what a packet says, in readable addresses, becomes bytes with right
- * checksums. Knows nothing of the gate.
+ * The one builder of test frames: what a packet says, in readable addresses, becomes bytes with
+ * right checksums. Knows nothing of the gate.
  */
 #ifndef TPS_TEST_PACKET_H
 #define TPS_TEST_PACKET_H
@@ -35,7 +35,7 @@ struct packet {
 	__u16 destination_port;
 	__u32 seq;
 	__u32 ack;
-	__u8 flags;           /* enum packet_flag; 0: ACK, with payload PSH too */
+	__u8 flags; /* enum packet_flag; 0: ACK, with payload PSH too */
 	const void *payload;
 	size_t payload_bytes; /* 0 with a payload: it is a string */
 	__u32 vlan_tags;
