@@ -39,6 +39,11 @@ struct take {
 	int proven;
 };
 
+static __always_inline int take_observes(const struct take *take)
+{
+	return take->settings->observe || take->listener->mode == TPS_MODE_OBSERVE;
+}
+
 /* A burst that lasts this many ticks hides jiffies' grain: a bucket with room for the tokens of 8
  * ticks never overflows within one, so none is lost. */
 #define TAKE_COARSE_TICKS 8
@@ -188,6 +193,38 @@ static __always_inline enum tps_reason take_tokens(const struct take *take, stru
 		return take_both(take, take_word(&who->stranger->bucket, take->proven), who->rate,
 				 TPS_REASON_LIMIT);
 	return take_first(take, who, transactions);
+}
+
+/* Gives back what take_tokens() took just now. What cannot be found again is lost, never minted. */
+static __always_inline void take_return(const struct take *take, const struct subject *who)
+{
+	if (!who->rate)
+		return;
+	if (who->limit) {
+		__u32 slot = who->slot;
+		struct tps_bucket *bucket = bpf_map_lookup_elem(&buckets, &slot);
+
+		if (bucket)
+			take_back(take_word(bucket, take->proven), who->rate, take->cost);
+	} else if (who->stranger) {
+		take_back(take_word(&who->stranger->bucket, take->proven), who->rate, take->cost);
+	}
+	take_listener_back(take);
+}
+
+/* Does what decided over a transaction stop its packet? */
+static __always_inline int take_refuses(const struct take *take, __u32 reason)
+{
+	enum tps_verdict verdict = count_verdict_of(reason, take_observes(take));
+
+	return verdict != TPS_VERDICT_ALLOWED && verdict != TPS_VERDICT_WOULD_REFUSE;
+}
+
+/* The end of a packet whose fate a transaction decided. */
+static __always_inline int take_finish(const struct take *take, __u32 reason)
+{
+	return take_refuses(take, reason) ? count_drop(take->of, reason) :
+					    count_pass(take->of, reason);
 }
 
 #endif

@@ -13,62 +13,66 @@
 #include "frame.h"
 #include "identify.h"
 #include "maps.h"
+#include "requests.h"
 #include "take.h"
 
-static __always_inline int gate_observes(const struct take *take)
+/* What a transaction to listener @number needs. False: a map was not there. */
+static __always_inline int gate_take(struct take *ret, __u32 number)
 {
-	return take->settings->observe || take->listener->mode == TPS_MODE_OBSERVE;
+	__u32 zero = 0;
+
+	ret->settings = bpf_map_lookup_elem(&control, &zero);
+	ret->listener = bpf_map_lookup_elem(&listeners, &number);
+	ret->of = count_totals(number);
+	ret->number = number;
+	return ret->settings && ret->listener;
 }
 
-/* The end of a packet whose fate a transaction decided: pass, or in enforce mode the refusal. */
-static __always_inline int gate_finish(const struct take *take, __u32 reason)
+/*
+ * One transaction of the packet's source, on its unproven bucket: what anybody can forge. This and
+ * what follows are global functions: each is verified once, with a stack of its own.
+ */
+__noinline int gate_unproven(struct frame *frame, __u32 number, __u32 why)
 {
-	enum tps_verdict verdict = count_verdict_of(reason, gate_observes(take));
-
-	if (verdict == TPS_VERDICT_ALLOWED || verdict == TPS_VERDICT_WOULD_REFUSE)
-		return count_pass(take->of, reason);
-	return count_drop(take->of, reason);
-}
-
-/* One transaction of the packet's source, on its unproven bucket: what anybody can forge. */
-static __always_inline int gate_unproven(struct take *take, const struct frame *frame, __u32 why)
-{
-	struct subject who;
 	enum tps_verdict verdict;
+	struct take take = {};
+	struct subject who;
 	__u32 reason;
 
-	take->proven = 0;
-	take->cost = take->listener->cost ?: 1;
-	count_note(take->of, why);
-	identify_source(take->settings, frame, take->of, &who);
-	reason = take_tokens(take, &who, 1);
-	verdict = count_verdict_of(reason, gate_observes(take));
-	count_verdict(take->of, who.tier, verdict, 1);
+	if (!frame || !gate_take(&take, number))
+		return XDP_PASS;
+	take.cost = take.listener->cost ?: 1;
+	count_note(take.of, why);
+	identify_source(take.settings, frame, take.of, &who);
+	reason = take_tokens(&take, &who, 1);
+	verdict = count_verdict_of(reason, take_observes(&take));
+	count_verdict(take.of, who.tier, verdict, 1);
 	count_caller(who.slot, verdict, 1);
 	if (who.stranger && !who.limit)
 		count_stranger(who.stranger, verdict, 1);
-	return gate_finish(take, reason);
+	return take_finish(&take, reason);
 }
 
-/* A source prefix is banned by hand: all its traffic to a listener, unless its caller is exempt. */
-static __always_inline int gate_banned(struct take *take, struct frame *frame)
+/* Of a source prefix that is banned by hand: all its traffic to a listener, unless its caller is
+ * exempt. Returns the XDP action, or -1 when it is exempt. */
+__noinline int gate_banned(struct frame *frame, __u32 number)
 {
+	struct take take = {};
 	struct subject who;
 
-	if (!identify_any_ban(take->settings, frame) ||
-	    !identify_banned((struct tps_control *)take->settings, frame))
-		return 0;
-	identify_source(take->settings, frame, take->of, &who);
+	if (!frame || !gate_take(&take, number))
+		return -1;
+	identify_source(take.settings, frame, take.of, &who);
 	if (who.limit && who.limit->flags & TPS_LIMIT_EXEMPT)
-		return 0;
-	count_verdict(take->of, who.tier,
-		      count_verdict_of(TPS_REASON_BANNED_PREFIX, gate_observes(take)), 1);
-	return 1;
+		return -1;
+	count_verdict(take.of, who.tier,
+		      count_verdict_of(TPS_REASON_BANNED_PREFIX, take_observes(&take)), 1);
+	return take_finish(&take, TPS_REASON_BANNED_PREFIX);
 }
 
-/* Why what the packet asks for cannot be proven; TPS_REASON_MAX: it asks for nothing. */
-static __always_inline __u32 gate_unproven_reason(const struct take *take, const struct frame *frame,
-						  enum frame_outcome outcome)
+/* Why what the packet asks for cannot be proven; TPS_REASON_MAX: it asks for nothing, or may be. */
+static __always_inline __u32 gate_unproven_reason(const struct tps_listener *listener,
+						  const struct frame *frame, int outcome)
 {
 	switch (outcome) {
 	case FRAME_TOO_MANY_HEADERS:
@@ -80,7 +84,7 @@ static __always_inline __u32 gate_unproven_reason(const struct take *take, const
 	default:
 		break;
 	}
-	if (take->listener->protocol == TPS_PROTOCOL_TCP)
+	if (listener->protocol == TPS_PROTOCOL_TCP)
 		return (frame->flags & (FRAME_SYN | FRAME_ACK | FRAME_RST)) == FRAME_SYN ?
 			       TPS_REASON_SYN :
 			       TPS_REASON_MAX;
@@ -88,21 +92,31 @@ static __always_inline __u32 gate_unproven_reason(const struct take *take, const
 								 TPS_REASON_MAX;
 }
 
-static __always_inline int gate_listener(struct xdp_md *ctx, struct take *take, struct frame *frame,
-					 enum frame_outcome outcome)
+static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control *settings,
+					 struct frame *frame, __u32 number, int outcome)
 {
+	struct tps_listener *listener = bpf_map_lookup_elem(&listeners, &number);
 	__u32 why;
 
-	if (gate_banned(take, frame))
-		return gate_finish(take, TPS_REASON_BANNED_PREFIX);
-	why = gate_unproven_reason(take, frame, outcome);
+	if (!listener)
+		return XDP_PASS;
+	if (identify_any_ban(settings, frame) && identify_banned(settings, frame)) {
+		int action = gate_banned(frame, number);
+
+		if (action >= 0)
+			return action;
+	}
+	why = gate_unproven_reason(listener, frame, outcome);
 	if (why != TPS_REASON_MAX)
-		return gate_unproven(take, frame, why);
-	return count_pass(take->of, TPS_REASON_NO_PAYLOAD);
+		return gate_unproven(frame, number, why);
+	if (listener->protocol == TPS_PROTOCOL_HTTP && frame->payload_bytes &&
+	    !(frame->flags & FRAME_RST))
+		return requests_gate(ctx, frame, number);
+	return count_pass(count_totals(number), TPS_REASON_NO_PAYLOAD);
 }
 
 /* The reason why a frame that is no listener's passes. */
-static __always_inline enum tps_reason gate_pass_reason(enum frame_outcome outcome)
+static __always_inline enum tps_reason gate_pass_reason(int outcome)
 {
 	switch (outcome) {
 	case FRAME_NOT_IP:
@@ -131,11 +145,10 @@ __noinline int gate_frame(struct xdp_md *ctx, struct frame *frame)
 SEC("xdp.frags")
 int gate(struct xdp_md *ctx)
 {
-	enum frame_outcome outcome;
 	struct tps_control *settings;
-	struct take take = {};
 	struct frame frame = {};
-	__u32 zero = 0, index, *number;
+	__u32 zero = 0, index, number = 0, *found;
+	int outcome;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
 	if (!settings)
@@ -145,17 +158,13 @@ int gate(struct xdp_md *ctx)
 	outcome = gate_frame(ctx, &frame);
 	if (outcome == FRAME_TCP || outcome == FRAME_UDP || outcome == FRAME_FIRST_FRAGMENT) {
 		index = TPS_PORT_INDEX(frame.is_udp, dual_swap16(frame.flow.destination_port_be));
-		number = bpf_map_lookup_elem(&ports, &index);
-		take.number = number ? *number : 0;
+		found = bpf_map_lookup_elem(&ports, &index);
+		number = found ? *found : 0;
 	}
-	if (!take.number && (outcome != FRAME_TOO_MANY_HEADERS || !settings->listeners))
+	/* with headers that cannot be read the port is not known: any listener's may be meant */
+	if (!number && (outcome != FRAME_TOO_MANY_HEADERS || !settings->listeners))
 		return count_pass(count_totals(0), gate_pass_reason(outcome));
-	take.settings = settings;
-	take.listener = bpf_map_lookup_elem(&listeners, &take.number);
-	take.of = count_totals(take.number);
-	if (!take.listener)
-		return count_pass(take.of, TPS_REASON_NOT_LISTENER);
-	return gate_listener(ctx, &take, &frame, outcome);
+	return gate_listener(ctx, settings, &frame, number, outcome);
 }
 
 SEC("tc")

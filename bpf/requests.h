@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * From a TCP segment of an http listener to the transactions in it: keeps the flow's entry, feeds the
+ * parser, and has each request head charged to whom it names. Knows sequence numbers and phases;
+ * what a head looks like is http.h's, what a token costs is take.h's.
+ *
+ * What is charged, and what must hold for a byte to pass uncharged:
+ *   - a head that the parser reads is charged when its last line comes;
+ *   - body bytes pass, since the host has the very head that announced them (flow->framed_seq), or
+ *     will be charged for them when another head turns up in its place (requests_resent);
+ *   - bytes beyond the next one that the parser wants are dropped, unless they lie inside a body: so
+ *     nothing reaches the host that was not read in order;
+ *   - bytes that the host has already pass, since it discards them.
+ */
+#ifndef TPS_BPF_REQUESTS_H
+#define TPS_BPF_REQUESTS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+
+#include "count.h"
+#include "flow.h"
+#include "frame.h"
+#include "http.h"
+#include "identify.h"
+#include "maps.h"
+#include "take.h"
+
+/* A segment is read in chunks: 5 hold a jumbo frame (9000). What is longer costs a transaction per
+ * REQUESTS_BYTES_PER_HEAD, as if it were full of small requests. */
+#define REQUESTS_CHUNKS_MAX 5
+#define REQUESTS_BYTES_PER_HEAD 64
+
+/* What is being worked out for one segment; per CPU. */
+struct requests {
+	struct tps_flow flow; /* as it will be, if the segment passes */
+	struct tps_http lost; /* a parser's state that knows no framing */
+	struct http_scan scan;
+	struct http_scan doubt; /* requests_doubt() */
+	__u32 listener;
+	__u32 proven;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct requests);
+} scratch SEC(".maps");
+
+/* tps_flow.tainted: how the parser came to its place on a connection that it did not see whole. */
+enum requests_taint {
+	REQUESTS_CLEAN,
+	REQUESTS_TAINT_JOINED, /* until it stood at a request's end when the server answered */
+	REQUESTS_TAINT_VOID,   /* for good: this client has shown the host and the gate different bytes */
+};
+
+/* What the segment is, before its bytes are looked at. */
+enum requests_place {
+	REQUESTS_READ,     /* read it from flow.next_seq on */
+	REQUESTS_PASS,     /* pass it; the entry is as it was */
+	REQUESTS_KEEP,     /* pass it; the entry changes */
+	REQUESTS_DROP,     /* out of order */
+	REQUESTS_UNPROVEN,
+};
+
+static __always_inline int requests_in_body(const struct tps_http *http)
+{
+	return http->phase == HTTP_BODY || http->phase == HTTP_CHUNK_DATA;
+}
+
+/* The framing is lost: from now on each segment is a transaction of the source. */
+static __always_inline void requests_void(struct tps_flow *flow)
+{
+	http_lose(&flow->http, HTTP_VOID);
+	flow->tainted = REQUESTS_TAINT_VOID;
+}
+
+/* An entry for a connection that has none, or a stale one. */
+static __always_inline void requests_begin(struct tps_flow *flow, const struct frame *frame,
+					   const struct flow_peer *peer)
+{
+	http_lose(&flow->http, peer->untouched ? HTTP_START : HTTP_JOINED);
+	flow->tainted = peer->untouched ? REQUESTS_CLEAN : REQUESTS_TAINT_JOINED;
+	flow->next_seq = peer->untouched ? peer->received : frame->seq;
+	flow->framed_seq = flow->next_seq;
+	flow->high_seq = flow->next_seq;
+	flow->turn_ack = frame->ack;
+}
+
+/*
+ * Bytes before the next one wanted, and the host has not got them all. Body bytes behind framing that
+ * the host has confirmed are sent again as often as they must. Else the host may read something else
+ * than the gate did: a transaction, and one more for each REQUESTS_BYTES_PER_HEAD that passed behind
+ * framing which the host never had.
+ */
+static __always_inline enum requests_place requests_resent(struct tps_flow *flow,
+							   const struct frame *frame,
+							   const struct flow_peer *peer,
+							   __u32 *ret_extra)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	if (flow->http.phase == HTTP_JOINED)
+		return REQUESTS_PASS;
+	if (!flow_before(frame->seq, flow->framed_seq) &&
+	    !flow_before(peer->received, flow->framed_seq) && !flow_before(flow->next_seq, end))
+		return REQUESTS_PASS;
+	if (flow->http.phase != HTTP_VOID && flow_before(flow->framed_seq, flow->high_seq))
+		*ret_extra = (flow->high_seq - flow->framed_seq) / REQUESTS_BYTES_PER_HEAD;
+	requests_void(flow);
+	flow->next_seq = frame->seq;
+	return REQUESTS_READ;
+}
+
+/* Bytes beyond the next one wanted. */
+static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
+							  const struct frame *frame)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	if (flow->http.phase == HTTP_JOINED) {
+		flow->next_seq = end;
+		return REQUESTS_KEEP;
+	}
+	if (!requests_in_body(&flow->http) || end - flow->next_seq > flow->http.body_bytes)
+		return REQUESTS_DROP;
+	if (flow_before(flow->high_seq, end))
+		flow->high_seq = end;
+	return REQUESTS_KEEP;
+}
+
+/*
+ * Where a proven segment stands. @flow is the working copy, @known whether it is of an entry. The host
+ * may be ahead of the parser: by body bytes that filled a gap, or because the segments passed
+ * elsewhere (pause, another device): then the connection is joined again.
+ */
+static __always_inline enum requests_place requests_locate(struct tps_flow *flow, int known,
+							   const struct frame *frame,
+							   const struct flow_peer *peer,
+							   __u32 *ret_extra)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+	__u32 gained;
+
+	if (!flow_before(peer->received, end))
+		return REQUESTS_PASS;
+	gained = peer->received - flow->next_seq;
+	if (known && requests_in_body(&flow->http) && (__s32)gained > 0 &&
+	    gained <= flow->http.body_bytes) {
+		flow->next_seq = peer->received;
+		http_skip(&flow->http, gained);
+	}
+	if (!known || flow_before(flow->next_seq, peer->received) ||
+	    flow_before(peer->right, flow->next_seq))
+		requests_begin(flow, frame, peer);
+	flow->ack_low = peer->ack_low;
+	flow->ack_high = peer->ack_high;
+	flow->server_next = peer->received;
+	if (flow_before(flow->next_seq, frame->seq))
+		return requests_ahead(flow, frame);
+	if (flow_before(frame->seq, flow->next_seq) && flow_before(peer->received, flow->next_seq))
+		return requests_resent(flow, frame, peer, ret_extra);
+	return REQUESTS_READ;
+}
+
+/* May a method token at the segment's start be believed? Only if the server answered, and has all. */
+static __always_inline int requests_may_resync(const struct tps_flow *flow, int known,
+					       const struct frame *frame, const struct flow_peer *peer)
+{
+	if (flow->http.phase != HTTP_JOINED && flow->http.phase != HTTP_VOID)
+		return 0;
+	if (frame->seq != peer->received)
+		return 0;
+	return peer->answered || (known && flow_before(flow->turn_ack, frame->ack));
+}
+
+/* Reads the segment's bytes from @at on through the parser. 0, or the reason of class error. */
+static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan *scan,
+					    struct tps_listener *listener, __u32 at, __u32 left)
+{
+	for (int i = 0; i < REQUESTS_CHUNKS_MAX; i++) {
+		__u32 bytes = left;
+
+		if (!left)
+			break;
+		if (bytes > HTTP_CHUNK_MAX)
+			bytes = HTTP_CHUNK_MAX;
+		/* 6.1 forgets the bound over a spill, and wants a length above 0 */
+		dual_opaque(bytes);
+		bytes = ((bytes - 1) & (HTTP_CHUNK_MAX - 1)) + 1;
+		if (bpf_xdp_load_bytes(ctx, at, scan->bytes + HTTP_CARRY, bytes))
+			return TPS_REASON_NO_READ;
+		scan->chunk_bytes = bytes;
+		http_scan(scan, listener);
+		at += bytes;
+		left -= bytes;
+	}
+	return 0;
+}
+
+/* One more charge of the source; the first entry is used when all are. */
+static __always_inline void requests_add(struct http_scan *scan, __u32 heads, __u32 reason)
+{
+	__u32 at = scan->charges;
+
+	if (at >= TPS_CHARGES_MAX) {
+		scan->charge[TPS_CHARGES_MAX - 1].heads += heads;
+		return;
+	}
+	at &= TPS_CHARGES_MAX - 1;
+	scan->charge[at].kind = HTTP_UNDECIDED;
+	scan->charge[at].reason = reason;
+	scan->charge[at].heads = heads;
+	scan->charges = at + 1;
+	scan->undecided += heads;
+}
+
+enum requests_step {
+	REQUESTS_ONLY, /* the segment's only charge: take and count at once */
+	REQUESTS_TAKE,
+	REQUESTS_GIVE,
+	REQUESTS_COUNT, /* the verdict that all charges of the segment share */
+};
+#define REQUESTS_STEP(step, index, verdict) ((step) << 8 | (index) | (verdict) << 16)
+
+static __always_inline void requests_count(const struct take *take, const struct subject *who,
+					   __u32 verdict, __u32 heads)
+{
+	count_verdict(take->of, who->tier, verdict, heads);
+	count_caller(who->slot, verdict, heads);
+	if (who->stranger && !who->limit)
+		count_stranger(who->stranger, verdict, heads);
+}
+
+/*
+ * One step of one charge, packed by REQUESTS_STEP(). A global function, so that every kind of caller
+ * in every step is verified once. ONLY and TAKE return the reason.
+ */
+__noinline int requests_charge(struct frame *frame, struct requests *r, __u32 what)
+{
+	__u32 index = what & (TPS_CHARGES_MAX - 1), step = what >> 8 & 255, verdict = what >> 16;
+	__u32 zero = 0, number, heads, reason;
+	struct tps_listener *listener;
+	struct tps_control *settings;
+	struct http_charge *charge;
+	struct subject who = {};
+	struct take take = {};
+
+	dual_opaque(verdict); /* clang would check the bound on @what instead */
+	if (!frame || !r)
+		return TPS_REASON_ALLOWED;
+	number = r->listener;
+	settings = bpf_map_lookup_elem(&control, &zero);
+	listener = bpf_map_lookup_elem(&listeners, &number);
+	if (!settings || !listener)
+		return TPS_REASON_ALLOWED;
+	charge = &r->scan.charge[index];
+	heads = charge->heads;
+	take.settings = settings;
+	take.listener = listener;
+	take.of = count_totals(number);
+	take.number = number;
+	take.cost = heads * (listener->cost ?: 1);
+	take.proven = r->proven != 0;
+	if (charge->kind != HTTP_KEY || !identify_key(settings, charge->hash, take.of, &who))
+		identify_source(settings, frame, take.of, &who);
+	if (step == REQUESTS_GIVE) {
+		take_return(&take, &who);
+		return TPS_REASON_ALLOWED;
+	}
+	if (step == REQUESTS_COUNT) {
+		requests_count(&take, &who, verdict, heads);
+		return TPS_REASON_ALLOWED;
+	}
+	reason = take_tokens(&take, &who, step == REQUESTS_ONLY ? heads : 0);
+	if (step == REQUESTS_ONLY)
+		requests_count(&take, &who, count_verdict_of(reason, take_observes(&take)), heads);
+	return reason;
+}
+
+/* All of the segment's heads, or none: a segment with more heads than tokens is refused whole. */
+static __always_inline __u32 requests_charge_all(struct frame *frame, struct requests *r, int observing)
+{
+	__u32 reason = TPS_REASON_ALLOWED, charges = r->scan.charges, verdict, taken = 0;
+
+	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
+		__u32 got;
+
+		if (i >= charges)
+			break;
+		got = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TAKE, i, 0));
+		if (got == TPS_REASON_EXEMPT)
+			continue;
+		if (got != TPS_REASON_ALLOWED) {
+			reason = got;
+			break;
+		}
+		taken |= 1 << i;
+	}
+	verdict = count_verdict_of(reason, observing);
+	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
+		if (i >= charges)
+			break;
+		if (verdict != TPS_VERDICT_ALLOWED && taken >> i & 1)
+			requests_charge(frame, r, REQUESTS_STEP(REQUESTS_GIVE, i, 0));
+		requests_charge(frame, r, REQUESTS_STEP(REQUESTS_COUNT, i, verdict));
+	}
+	return reason;
+}
+
+/* Why heads of this segment name nobody, and that they do. */
+static __always_inline void requests_note(struct requests *r, struct tps_totals *of)
+{
+	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
+		if (i >= r->scan.charges)
+			break;
+		if (r->scan.charge[i].kind == HTTP_UNDECIDED)
+			count_note(of, r->scan.charge[i].reason);
+	}
+}
+
+/* Puts the working copy into the flow's entry, or makes one. */
+static __always_inline void requests_save(const struct frame *frame, struct requests *r,
+					  struct tps_flow *flow, struct tps_totals *of, int transit)
+{
+	if (!flow) {
+		http_save(&r->scan, &r->flow.http);
+		if (bpf_map_update_elem(&flows, &frame->flow, &r->flow, BPF_ANY))
+			count_note(of, TPS_REASON_NO_FLOW);
+		return;
+	}
+	flow->next_seq = r->flow.next_seq;
+	flow->framed_seq = r->flow.framed_seq;
+	flow->high_seq = r->flow.high_seq;
+	flow->turn_ack = r->flow.turn_ack;
+	flow->tainted = r->flow.tainted;
+	http_save(&r->scan, &flow->http);
+	if (!transit) { /* there the egress program keeps them */
+		flow->ack_low = r->flow.ack_low;
+		flow->ack_high = r->flow.ack_high;
+	}
+}
+
+/* After the bytes [.., @end) were read: where the flow stands now. */
+static __always_inline void requests_advance(struct requests *r, const struct frame *frame, __u32 at)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	if (requests_in_body(&r->scan.http)) {
+		if (r->scan.framed)
+			r->flow.framed_seq = at + r->scan.framed;
+	} else {
+		r->flow.framed_seq = end;
+	}
+	r->flow.next_seq = end;
+	if (flow_before(r->flow.high_seq, end))
+		r->flow.high_seq = end;
+	if (r->scan.charges)
+		r->flow.turn_ack = frame->ack;
+}
+
+/*
+ * On a connection whose beginning the gate did not read, "a body" may be requests to the host. So the
+ * segment is read a second time as if its framing were lost, and what this finds beyond the heads
+ * that were charged is charged to the source.
+ */
+static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests *r,
+					    struct tps_listener *listener, __u32 at, __u32 left)
+{
+	struct http_scan *scan = &r->doubt;
+	__u32 heads = 0;
+
+	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++)
+		if (i < r->scan.charges)
+			heads += r->scan.charge[i].heads;
+	http_lose(&r->lost, HTTP_VOID);
+	http_begin(scan, &r->lost, r->scan.secret, 0);
+	if (requests_parse(ctx, scan, listener, at, left))
+		return TPS_REASON_NO_READ;
+	if (scan->undecided > heads)
+		requests_add(&r->scan, scan->undecided - heads, TPS_REASON_VOID);
+	return 0;
+}
+
+/* HTTP/2 without TLS: a turn is a segment that answers server data not answered before. */
+static __always_inline void requests_turn(struct requests *r, const struct frame *frame)
+{
+	if (r->scan.http.phase != HTTP_HTTP2 || r->scan.charges)
+		return;
+	if (r->flow.http.phase != HTTP_HTTP2 || flow_before(r->flow.turn_ack, frame->ack))
+		requests_add(&r->scan, 1, TPS_REASON_HTTP2);
+}
+
+/* A tainted connection stood at a request's end when the server answered: both read it alike. */
+static __always_inline void requests_cleanse(struct tps_flow *flow, const struct frame *frame)
+{
+	if (flow->tainted == REQUESTS_TAINT_JOINED && flow->http.phase == HTTP_START &&
+	    !flow->http.carry_bytes && flow_before(flow->turn_ack, frame->ack))
+		flow->tainted = REQUESTS_CLEAN;
+}
+
+/* The segment's own reading: from flow.next_seq on. 0, or the reason of class error. */
+static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *r,
+					   struct tps_listener *listener, const struct frame *frame,
+					   const __u64 *secret, __u32 may_resync, __u32 extra)
+{
+	__u32 skip = r->flow.next_seq - frame->seq;
+	__u32 at = frame->payload_at + (skip & 0xffff), left = frame->payload_bytes - skip;
+	__u32 error;
+
+	http_begin(&r->scan, &r->flow.http, secret, may_resync);
+	error = requests_parse(ctx, &r->scan, listener, at, left);
+	if (error)
+		return error;
+	if (left > REQUESTS_CHUNKS_MAX * HTTP_CHUNK_MAX) {
+		left -= REQUESTS_CHUNKS_MAX * HTTP_CHUNK_MAX;
+		requests_add(&r->scan, left / REQUESTS_BYTES_PER_HEAD + 1, TPS_REASON_VOID);
+		r->scan.http.phase = HTTP_VOID;
+	}
+	if (r->flow.tainted && r->flow.http.phase < HTTP_OPAQUE) {
+		error = requests_doubt(ctx, r, listener, at, left);
+		if (error)
+			return error;
+	}
+	if (extra)
+		requests_add(&r->scan, extra, TPS_REASON_VOID);
+	if (r->scan.http.phase == HTTP_VOID)
+		r->flow.tainted = REQUESTS_TAINT_VOID;
+	requests_turn(r, frame);
+	requests_advance(r, frame, r->flow.next_seq);
+	return 0;
+}
+
+/* Charges what the parser found. Returns the packet's reason. */
+static __always_inline __u32 requests_settle(struct frame *frame, struct requests *r,
+					     struct tps_totals *of, int observing)
+{
+	requests_note(r, of);
+	if (r->scan.charges == 1)
+		return requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
+	return requests_charge_all(frame, r, observing);
+}
+
+/* Nothing proves the segment: each head in it, and at least one, is charged to the source. */
+static __always_inline __u32 requests_unproven(struct xdp_md *ctx, struct requests *r,
+					       struct tps_listener *listener, struct frame *frame,
+					       const __u64 *secret)
+{
+	__u32 error;
+
+	http_lose(&r->lost, HTTP_VOID);
+	http_begin(&r->scan, &r->lost, secret, 0);
+	error = requests_parse(ctx, &r->scan, listener, frame->payload_at, frame->payload_bytes);
+	if (!r->scan.charges || error)
+		requests_add(&r->scan, 1, TPS_REASON_VOID);
+	return 0;
+}
+
+/* The next body bytes of a flow in order: what most segments of an upload are. */
+static __always_inline int requests_more_body(struct tps_flow *flow, const struct frame *frame)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	if (flow->tainted || !http_skip(&flow->http, frame->payload_bytes))
+		return 0;
+	flow->next_seq = end;
+	if (flow_before(flow->high_seq, end))
+		flow->high_seq = end;
+	return 1;
+}
+
+/* Is this the byte that the parser wants next, within acks that were proven before? */
+static __always_inline int requests_expected(const struct tps_flow *flow, const struct frame *frame)
+{
+	return flow && frame->seq == flow->next_seq && flow->http.phase < HTTP_VOID &&
+	       flow_in_window(frame->ack, flow->ack_low, flow->ack_high);
+}
+
+/* The entry as the working copy; the carry only where there is one. */
+static __always_inline void requests_copy(struct tps_flow *to, const struct tps_flow *from)
+{
+	dual_memcpy(to, from, __builtin_offsetof(struct tps_flow, http) + HTTP_STATE_BYTES);
+	if (from->http.carry_bytes)
+		dual_memcpy(to->http.carry, from->http.carry, TPS_CARRY_BYTES);
+}
+
+/*
+ * A segment with payload to listener @number; returns the XDP
+ * action. Until the charges are settled, nothing outside the scratch has changed.
+ */
+static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
+{
+	__u32 zero = 0, reason, extra = 0, may_resync = 0;
+	enum requests_place place = REQUESTS_READ;
+	struct flow_peer peer = {};
+	struct take take = {};
+	struct tps_control *settings;
+	struct tps_listener *listener;
+	struct tps_flow *flow;
+	struct requests *r;
+
+	if (!frame)
+		return XDP_PASS;
+	take.number = number;
+	take.of = count_totals(number);
+	settings = bpf_map_lookup_elem(&control, &zero);
+	listener = bpf_map_lookup_elem(&listeners, &number);
+	r = bpf_map_lookup_elem(&scratch, &zero);
+	if (!settings || !listener || !r)
+		return count_pass(take.of, TPS_REASON_NO_SCRATCH);
+	take.settings = settings;
+	take.listener = listener;
+	r->listener = number;
+	r->proven = 1;
+	flow = bpf_map_lookup_elem(&flows, &frame->flow);
+	if (requests_expected(flow, frame)) {
+		if (requests_more_body(flow, frame))
+			return count_pass(take.of, TPS_REASON_BODY);
+		requests_copy(&r->flow, flow);
+	} else {
+		reason = flow_prove(ctx, listener, frame, flow, &peer);
+		if (reason) {
+			count_note(take.of, reason);
+			r->proven = 0;
+			requests_unproven(ctx, r, listener, frame, settings->secret);
+			reason = requests_settle(frame, r, take.of, take_observes(&take));
+			return take_finish(&take, reason);
+		}
+		if (flow)
+			requests_copy(&r->flow, flow);
+		place = requests_locate(&r->flow, flow != NULL, frame, &peer, &extra);
+		may_resync = requests_may_resync(&r->flow, flow != NULL, frame, &peer);
+	}
+	if (place == REQUESTS_PASS)
+		return count_pass(take.of, TPS_REASON_RESENT);
+	if (place == REQUESTS_DROP)
+		return take_observes(&take) ? count_pass(take.of, TPS_REASON_OUT_OF_ORDER) :
+					      count_drop(take.of, TPS_REASON_OUT_OF_ORDER);
+	requests_cleanse(&r->flow, frame);
+	if (place == REQUESTS_KEEP) {
+		http_begin(&r->scan, &r->flow.http, settings->secret, 0);
+		requests_save(frame, r, flow, take.of, listener->placement);
+		return count_pass(take.of, r->flow.http.phase == HTTP_JOINED ? TPS_REASON_JOINED :
+									       TPS_REASON_BODY);
+	}
+	reason = requests_read(ctx, r, listener, frame, settings->secret, may_resync, extra);
+	if (reason) {
+		count_note(take.of, reason);
+		return XDP_PASS;
+	}
+	if (!r->scan.charges) {
+		requests_save(frame, r, flow, take.of, listener->placement);
+		return count_pass(take.of, r->scan.http.phase == HTTP_HTTP2 ?
+						   TPS_REASON_SAME_TURN :
+						   http_idle_reason(&r->scan));
+	}
+	reason = requests_settle(frame, r, take.of, take_observes(&take));
+	if (take_refuses(&take, reason))
+		return count_drop(take.of, reason);
+	requests_save(frame, r, flow, take.of, listener->placement);
+	return count_pass(take.of, reason);
+}
+
+#endif
