@@ -274,6 +274,13 @@ DUAL_INLINE int http_token_char(__u8 c)
 	return c < 64 ? low >> c & 1 : c < 128 ? high >> (c - 64) & 1 : 0;
 }
 
+DUAL_INLINE int http_hex_char(__u8 c)
+{
+	const __u64 low = 0x03ff000000000000ULL, high = 0x0000007e0000007eULL;
+
+	return c < 64 ? low >> c & 1 : c < 128 ? high >> (c - 64) & 1 : 0;
+}
+
 /* Narrow [from, to) by the white space around it, to value_start and value_end. False when there is
  * more than HTTP_PADDING_MAX on a side. */
 #define HTTP_PADDING_MAX 16
@@ -760,14 +767,10 @@ DUAL_GLOBAL int http_chunk_line(struct http_scan *s, __u32 start, __u32 pos)
 	}
 	for (i = 0; i < 16; i++) {
 		__u8 c = *HTTP_AT(s, start + i);
-		__u32 digit = c - '0';
 
-		if (digit > 9) {
-			digit = (c | 0x20) - 'a' + 10;
-			if (digit < 10 || digit > 15)
-				break;
-		}
-		bytes = bytes << 4 | digit;
+		if (!http_hex_char(c))
+			break;
+		bytes = bytes << 4 | ((c & 15) + (c >> 6) * 9);
 	}
 	start += i;
 	if (!i || i == 16 || (start < pos && *HTTP_AT(s, start) != ';'))

@@ -322,9 +322,10 @@ static __always_inline void requests_note(struct requests *r, struct tps_totals 
 	}
 }
 
-/* Puts the working copy into the flow's entry, or makes one. */
+/* Puts the working copy into the flow's entry, or makes one. @acks: also what the proof said; on a
+ * transit flow that is known, the egress program keeps it. */
 static __always_inline void requests_save(const struct frame *frame, struct requests *r,
-					  struct tps_flow *flow, struct tps_totals *of, int transit)
+					  struct tps_flow *flow, struct tps_totals *of, int acks)
 {
 	if (!flow) {
 		http_save(&r->scan, &r->flow.http);
@@ -338,9 +339,10 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->turn_ack = r->flow.turn_ack;
 	flow->tainted = r->flow.tainted;
 	http_save(&r->scan, &flow->http);
-	if (!transit) { /* there the egress program keeps them */
+	if (acks) {
 		flow->ack_low = r->flow.ack_low;
 		flow->ack_high = r->flow.ack_high;
+		flow->server_next = r->flow.server_next;
 	}
 }
 
@@ -493,7 +495,7 @@ static __always_inline void requests_copy(struct tps_flow *to, const struct tps_
  */
 static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
 {
-	__u32 zero = 0, reason, extra = 0, may_resync = 0;
+	__u32 zero = 0, reason, extra = 0, may_resync = 0, acks;
 	enum requests_place place = REQUESTS_READ;
 	struct flow_peer peer = {};
 	struct take take = {};
@@ -539,10 +541,11 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	if (place == REQUESTS_DROP)
 		return take_observes(&take) ? count_pass(take.of, TPS_REASON_OUT_OF_ORDER) :
 					      count_drop(take.of, TPS_REASON_OUT_OF_ORDER);
+	acks = peer.untouched || listener->placement == TPS_PLACEMENT_LOCAL;
 	requests_cleanse(&r->flow, frame);
 	if (place == REQUESTS_KEEP) {
 		http_begin(&r->scan, &r->flow.http, settings->secret, 0);
-		requests_save(frame, r, flow, take.of, listener->placement);
+		requests_save(frame, r, flow, take.of, acks);
 		return count_pass(take.of, r->flow.http.phase == HTTP_JOINED ? TPS_REASON_JOINED :
 									       TPS_REASON_BODY);
 	}
@@ -552,7 +555,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 		return XDP_PASS;
 	}
 	if (!r->scan.charges) {
-		requests_save(frame, r, flow, take.of, listener->placement);
+		requests_save(frame, r, flow, take.of, acks);
 		return count_pass(take.of, r->scan.http.phase == HTTP_HTTP2 ?
 						   TPS_REASON_SAME_TURN :
 						   http_idle_reason(&r->scan));
@@ -560,7 +563,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	reason = requests_settle(frame, r, take.of, take_observes(&take));
 	if (take_refuses(&take, reason))
 		return count_drop(take.of, reason);
-	requests_save(frame, r, flow, take.of, listener->placement);
+	requests_save(frame, r, flow, take.of, acks);
 	return count_pass(take.of, reason);
 }
 

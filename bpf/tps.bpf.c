@@ -15,6 +15,7 @@
 #include "maps.h"
 #include "requests.h"
 #include "take.h"
+#include "transit.h"
 
 /* What a transaction to listener @number needs. False: a map was not there. */
 static __always_inline int gate_take(struct take *ret, __u32 number)
@@ -167,9 +168,32 @@ int gate(struct xdp_md *ctx)
 	return gate_listener(ctx, settings, &frame, number, outcome);
 }
 
+__noinline int egress_frame(struct __sk_buff *skb, struct frame *frame)
+{
+	if (!frame)
+		return FRAME_MALFORMED;
+	return frame_read((const __u8 *)(long)skb->data, (const __u8 *)(long)skb->data_end, frame);
+}
+
 SEC("tc")
 int egress(struct __sk_buff *skb)
 {
+	__u32 zero = 0, index, *number;
+	struct tps_listener *listener;
+	struct tps_control *settings;
+	struct frame frame = {};
+
+	settings = bpf_map_lookup_elem(&control, &zero);
+	if (!settings || !settings->transit || egress_frame(skb, &frame) != FRAME_TCP)
+		return TC_ACT_UNSPEC;
+	index = TPS_PORT_INDEX(0, dual_swap16(frame.flow.source_port_be));
+	number = bpf_map_lookup_elem(&ports, &index);
+	if (!number || !*number)
+		return TC_ACT_UNSPEC;
+	listener = bpf_map_lookup_elem(&listeners, number);
+	if (listener && listener->placement == TPS_PLACEMENT_TRANSIT &&
+	    listener->protocol == TPS_PROTOCOL_HTTP)
+		transit_leaving(&frame);
 	return TC_ACT_UNSPEC;
 }
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Placement transit: the server's TCP state as its packets leave tell it, since its socket is in
+ * another namespace or on another host. What leaves cannot be forged from outside. Knows sequence
+ * numbers, not requests.
+ */
+#ifndef TPS_BPF_TRANSIT_H
+#define TPS_BPF_TRANSIT_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+
+#include "flow.h"
+#include "frame.h"
+#include "http.h"
+#include "maps.h"
+#include "requests.h"
+
+/* The flow as its client sends it. */
+static __always_inline struct tps_flow_key transit_key(const struct frame *frame)
+{
+	struct tps_flow_key key;
+
+	for (int i = 0; i < 4; i++) {
+		key.source_be[i] = frame->flow.destination_be[i];
+		key.destination_be[i] = frame->flow.source_be[i];
+	}
+	key.source_port_be = frame->flow.destination_port_be;
+	key.destination_port_be = frame->flow.source_port_be;
+	return key;
+}
+
+/* What the server has sent and received, by a segment of its own. Never backwards. */
+static __always_inline void transit_update(struct tps_flow *flow, const struct frame *frame)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	if (flow_before(flow->ack_high, end)) {
+		flow->ack_low = end - FLOW_ACK_BEHIND;
+		flow->ack_high = end;
+	}
+	if (flow_before(flow->server_next, frame->ack))
+		flow->server_next = frame->ack;
+}
+
+/* A connection that was there before the gate: its server speaks, so it exists. */
+__noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
+{
+	struct requests *r;
+	__u32 zero = 0;
+
+	if (!frame || !key)
+		return 0;
+	r = bpf_map_lookup_elem(&scratch, &zero);
+	if (!r)
+		return 0;
+	http_lose(&r->flow.http, HTTP_JOINED);
+	r->flow.tainted = REQUESTS_TAINT_JOINED;
+	r->flow.next_seq = frame->ack;
+	r->flow.framed_seq = frame->ack;
+	r->flow.high_seq = frame->ack;
+	r->flow.server_next = frame->ack;
+	r->flow.ack_high = frame->seq + frame->payload_bytes;
+	r->flow.ack_low = r->flow.ack_high - FLOW_ACK_BEHIND;
+	r->flow.turn_ack = r->flow.ack_high;
+	bpf_map_update_elem(&flows, key, &r->flow, BPF_NOEXIST);
+	return 0;
+}
+
+/* A segment that leaves from a listener's port. */
+static __always_inline void transit_leaving(struct frame *frame)
+{
+	struct tps_flow_key key = transit_key(frame);
+	struct tps_handshake *handshake;
+	struct tps_flow *flow;
+
+	if (frame->flags & FRAME_RST || !(frame->flags & FRAME_ACK))
+		return;
+	if (frame->flags & FRAME_SYN) {
+		struct tps_handshake fresh = {
+			.client_next = frame->ack,
+			.server_next = frame->seq + 1,
+		};
+
+		bpf_map_update_elem(&handshakes, &key, &fresh, BPF_ANY);
+		return;
+	}
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (flow) {
+		transit_update(flow, frame);
+		return;
+	}
+	/* the ACK of a request head whose first part was dropped, or of a FIN, proves no more than the
+	 * handshake did: then the client's first segment makes the entry, from its first byte */
+	handshake = bpf_map_lookup_elem(&handshakes, &key);
+	if (!handshake || handshake->client_next != frame->ack)
+		transit_join(frame, &key);
+}
+
+#endif
