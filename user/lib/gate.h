@@ -25,6 +25,12 @@
 enum tps_map { TPS_MAPS(TPS_ENUM_MAP) TPS_MAP_MAX };
 #undef TPS_ENUM_MAP
 
+/* An entry of the mapped ports: values of an array lie 8 bytes apart. */
+struct tps_port {
+	__u32 listener;
+	__u32 zero;
+};
+
 struct tps_gate {
 	int map_fd[TPS_MAP_MAX];
 	__u32 capacity[TPS_MAP_MAX];
@@ -36,7 +42,7 @@ struct tps_gate {
 	char *root; /* NULL when nothing is pinned */
 	/* mapped: read-only when access is TPS_READ */
 	struct tps_control *control;
-	__u32 *ports;                   /* TPS_PORTS_MAX */
+	struct tps_port *ports;         /* TPS_PORTS_MAX, by TPS_PORT_INDEX */
 	struct tps_listener *listeners; /* TPS_LISTENERS_MAX */
 	struct tps_tier *tiers;         /* TPS_TIERS_MAX */
 	struct tps_limit *limits;       /* capacity[TPS_MAP_limits] */

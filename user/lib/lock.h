@@ -7,10 +7,14 @@
 
 #include "why.h"
 
-enum tps_access { TPS_READ, TPS_WRITE };
+enum tps_access {
+	TPS_READ,
+	TPS_WRITE,
+	TPS_MAKE, /* TPS_WRITE, and what is missing is made */
+};
 
-/* Take the lock of @root, waiting for its holder; it is released by closing @ret_fd. A reader of a
- * root that never was gets -ENOENT. */
+/* Take the lock of @root, waiting for its holder; it is released by closing @ret_fd. Where
+ * there was never a root, only TPS_MAKE makes the lock; the others get -ENOENT. */
 int tps_lock_take(const char *root, enum tps_access access, int *ret_fd, struct tps_why *why);
 
 #endif

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Puts the gate on devices and takes it off. The order: the pinned link before the entry that wants
+ * it, and the entry before the link when it goes; so what is killed half-way is finished by running
+ * it again.
+ */
+#include "device.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "dump.h"
+#include "egress.h"
+#include "label.h"
+#include "netns.h"
+#include "program.h"
+
+/* ---- pins of links: DEVICE or NETNS:DEVICE. A bpffs refuses dots in names, device names have
+ * them. */
+
+static void name_escape(const char *name, char **at)
+{
+	for (; *name; name++) {
+		if (*name == '.' || *name == '%' || *name == ':')
+			*at += sprintf(*at, "%%%02x", *name);
+		else
+			*(*at)++ = *name;
+	}
+	**at = '\0';
+}
+
+static void name_unescape(const char *from, size_t len, char *ret_name, size_t size)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < len && count + 1 < size; i++) {
+		unsigned int byte = from[i];
+
+		if (byte == '%' && i + 2 < len && sscanf(from + i + 1, "%2x", &byte) == 1)
+			i += 2;
+		ret_name[count++] = byte;
+	}
+	ret_name[count] = '\0';
+}
+
+static int link_path(const struct tps_gate *gate, const struct tps_device_key *key,
+		     char ret_path[PATH_MAX])
+{
+	char pin[3 * (TPS_NETNS_LEN + TPS_DEVICE_LEN) + 2], *at = pin;
+
+	if (key->netns[0]) {
+		name_escape(key->netns, &at);
+		*at++ = ':';
+	}
+	name_escape(key->name, &at);
+	if (snprintf(ret_path, PATH_MAX, "%s/" TPS_PIN_LINKS "/%s", gate->root, pin) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+static struct tps_device_key pin_key(const char *pin)
+{
+	const char *colon = strchr(pin, ':');
+	struct tps_device_key key = {};
+
+	if (colon)
+		name_unescape(pin, colon - pin, key.netns, sizeof(key.netns));
+	pin = colon ? colon + 1 : pin;
+	name_unescape(pin, strlen(pin), key.name, sizeof(key.name));
+	return key;
+}
+
+/* The pinned link and what it says; the fd, or -ENOENT. */
+static int link_open(const struct tps_gate *gate, const struct tps_device_key *key,
+		     struct bpf_link_info *ret_info)
+{
+	_cleanup_close_ int fd = -1;
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	char path[PATH_MAX];
+	int err = link_path(gate, key, path);
+
+	if (err)
+		return err;
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return fd;
+	err = bpf_obj_get_info_by_fd(fd, &info, &size);
+	if (err)
+		return err;
+	*ret_info = info;
+	return TAKE_FD(fd);
+}
+
+static void link_unpin(const struct tps_gate *gate, const struct tps_device_key *key)
+{
+	char path[PATH_MAX];
+
+	if (!link_path(gate, key, path))
+		unlink(path);
+}
+
+/* ---- attach */
+
+static const char *device_text(const struct tps_device_key *key,
+			       char ret_text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32])
+{
+	if (key->netns[0])
+		sprintf(ret_text, "'%s' in network namespace '%s'", key->name, key->netns);
+	else
+		sprintf(ret_text, "'%s'", key->name);
+	return ret_text;
+}
+
+static int busy(const char *text, int ifindex, int err, struct tps_why *why)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	char program[TPS_PROGRAM_TEXT];
+	__u32 id;
+
+	if (bpf_xdp_query(ifindex, 0, &query))
+		return tps_why_say(why, -EBUSY, "device %s: it has another XDP program", text);
+	id = query.prog_id       ? query.prog_id
+	     : query.drv_prog_id ? query.drv_prog_id
+				 : query.skb_prog_id;
+	if (!id)
+		return tps_why_say(why, err, "device %s: %s", text, strerror(-err));
+	return tps_why_say(
+		why, -EBUSY,
+		"device %s: the XDP program %s is there already; remove it first (bpftool "
+		"net, bpftool link)",
+		text, tps_program_print(id, program));
+}
+
+static int link_failed(const char *text, int ifindex, enum tps_xdp_mode mode, int err,
+		       struct tps_why *why)
+{
+	if (err == -EBUSY || err == -EEXIST)
+		return busy(text, ifindex, err, why);
+	if (err == -EPERM)
+		return tps_why_say(why, err,
+				   "device %s: attaching needs CAP_NET_ADMIN and CAP_BPF "
+				   "(root)",
+				   text);
+	if (mode == TPS_XDP_NATIVE)
+		return tps_why_say(
+			why, err,
+			"device %s: its driver refused native XDP: %s; try --xdp-mode auto", text,
+			strerror(-err));
+	return tps_why_say(why, err, "device %s: XDP was refused: %s", text, strerror(-err));
+}
+
+static int link_make(const char *text, int ifindex, int program, enum tps_xdp_mode mode,
+		     enum tps_xdp_mode *ret_mode, struct tps_why *why)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options);
+	int fd = -1, err = -EOPNOTSUPP;
+
+	if (mode != TPS_XDP_GENERIC) {
+		options.flags = XDP_FLAGS_DRV_MODE;
+		fd = bpf_link_create(program, ifindex, BPF_XDP, &options);
+		err = fd;
+		*ret_mode = TPS_XDP_NATIVE;
+	}
+	if (fd < 0 && mode != TPS_XDP_NATIVE && err != -EBUSY && err != -EEXIST && err != -EPERM) {
+		options.flags = XDP_FLAGS_SKB_MODE;
+		fd = bpf_link_create(program, ifindex, BPF_XDP, &options);
+		*ret_mode = TPS_XDP_GENERIC;
+	}
+	return fd < 0 ? link_failed(text, ifindex, mode, fd, why) : fd;
+}
+
+static int key_make(const char *netns, const char *name, struct tps_device_key *ret_key,
+		    struct tps_why *why)
+{
+	struct tps_device_key key = {};
+
+	if (!*name || strlen(name) >= sizeof(key.name) || strchr(name, '/'))
+		return tps_why_say(why, -EINVAL,
+				   "device '%s': expected the name of a network device", name);
+	strcpy(key.name, name);
+	if (netns && strlen(netns) < sizeof(key.netns))
+		strcpy(key.netns, netns);
+	else if (tps_netns_name(key.netns))
+		return -EIO;
+	*ret_key = key;
+	return 0;
+}
+
+/* The gate is there already: the egress filter and the entry may not be, after a kill. */
+static int attach_again(struct tps_gate *gate, const struct tps_device_key *key, int ifindex,
+			enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
+			struct tps_why *why)
+{
+	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	struct tps_device device = {}, before = {};
+	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &before);
+	bool made_clsact;
+	int err;
+
+	bpf_xdp_query(ifindex, 0, &query);
+	device.mode = query.attach_mode == XDP_ATTACHED_SKB ? TPS_XDP_GENERIC : TPS_XDP_NATIVE;
+	device.ifindex = ifindex;
+	if (mode != TPS_XDP_AUTO && mode != device.mode)
+		return tps_why_say(why, -EBUSY,
+				   "device %s: attached in mode '%s', wanted '%s'; detach it first",
+				   device_text(key, text), tps_xdp_mode_text(device.mode),
+				   tps_xdp_mode_text(mode));
+	err = tps_egress_attach(ifindex, gate->egress_fd, &made_clsact, why);
+	if (err)
+		return err;
+	device.flags = before.flags | (made_clsact ? TPS_DEVICE_CLSACT : 0);
+	if (ret_changed)
+		*ret_changed =
+			made_clsact || !is_wanted || memcmp(&device, &before, sizeof(device));
+	if (ret_mode)
+		*ret_mode = device.mode;
+	return bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_ANY);
+}
+
+static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, int ifindex,
+		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, struct tps_why *why)
+{
+	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32], path[PATH_MAX];
+	struct tps_device device = {.ifindex = ifindex};
+	_cleanup_close_ int fd = -1;
+	enum tps_xdp_mode got;
+	bool made_clsact;
+	int err = link_path(gate, key, path);
+
+	if (err)
+		return err;
+	device_text(key, text);
+	fd = link_make(text, ifindex, gate->gate_fd, mode, &got, why);
+	if (fd < 0)
+		return fd;
+	err = tps_egress_attach(ifindex, gate->egress_fd, &made_clsact, why);
+	if (err)
+		return tps_why_say(why, err, "device %s: %s", text, strerror(-err));
+	device.mode = got;
+	device.flags = made_clsact ? TPS_DEVICE_CLSACT : 0;
+	err = bpf_obj_pin(fd, path);
+	if (!err)
+		err = bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_ANY);
+	if (err) {
+		unlink(path);
+		tps_egress_detach(ifindex, made_clsact);
+		return tps_why_say(why, err, "device %s: %s", text,
+				   err == -E2BIG ? "the map 'devices' is full" : strerror(-err));
+	}
+	if (ret_mode)
+		*ret_mode = got;
+	return 0;
+}
+
+int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name,
+		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
+		      struct tps_why *why)
+{
+	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	_cleanup_netns_ int back_fd = -1;
+	_cleanup_close_ int fd = -1;
+	struct bpf_link_info info;
+	struct tps_device_key key;
+	int ifindex, err;
+
+	err = key_make(netns, name, &key, why);
+	if (!err && netns)
+		err = tps_netns_enter(netns, &back_fd, why);
+	if (err)
+		return err;
+	ifindex = if_nametoindex(name);
+	if (!ifindex)
+		return tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
+				   device_text(&key, text));
+	fd = link_open(gate, &key, &info);
+	if (fd >= 0 && info.xdp.ifindex == (__u32)ifindex)
+		return attach_again(gate, &key, ifindex, mode, ret_mode, ret_changed, why);
+	if (fd >= 0)
+		link_unpin(gate, &key); /* of a device that has gone and come back */
+	err = attach_new(gate, &key, ifindex, mode, ret_mode, why);
+	if (!err && ret_changed)
+		*ret_changed = true;
+	return err;
+}
+
+/* ---- detach */
+
+/* The device may have gone, and its namespace too: then so has its filter. */
+static void egress_remove(const struct tps_device_key *key, bool made_clsact)
+{
+	_cleanup_netns_ int back_fd = -1;
+	char ours[TPS_NETNS_LEN] = "";
+	int ifindex;
+
+	tps_netns_name(ours);
+	if (strcmp(ours, key->netns) &&
+	    (!key->netns[0] || tps_netns_enter(key->netns, &back_fd, NULL)))
+		return;
+	ifindex = if_nametoindex(key->name);
+	if (ifindex)
+		tps_egress_detach(ifindex, made_clsact);
+}
+
+int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name,
+		      struct tps_why *why)
+{
+	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	_cleanup_close_ int fd = -1;
+	struct bpf_link_info info;
+	struct tps_device device = {};
+	struct tps_device_key key;
+	bool is_wanted;
+	int err = key_make(netns, name, &key, why);
+
+	if (err)
+		return err;
+	is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], &key, &device);
+	fd = link_open(gate, &key, &info);
+	if (!is_wanted && fd < 0)
+		return tps_why_say(
+			why, -ENOENT,
+			"device %s: the gate is not on it; tpsctl status shows where it is",
+			device_text(&key, text));
+	if (is_wanted)
+		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], &key);
+	err = fd >= 0 ? bpf_link_detach(fd) : 0;
+	if (err && err != -ENOLINK && info.xdp.ifindex)
+		return tps_why_say(why, err, "device %s: cannot be detached: %s",
+				   device_text(&key, text), strerror(-err));
+	link_unpin(gate, &key);
+	egress_remove(&key, device.flags & TPS_DEVICE_CLSACT);
+	return 0;
+}
+
+/* ---- list */
+
+static int by_key(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct tps_device_key));
+}
+
+static void state_fill(const struct tps_gate *gate, struct tps_device_entry *entry)
+{
+	struct bpf_link_info info;
+	_cleanup_close_ int fd = link_open(gate, &entry->key, &info);
+
+	if (fd < 0)
+		return;
+	entry->attached = info.xdp.ifindex != 0;
+	entry->program_id = info.prog_id;
+	if (!entry->wanted)
+		entry->device.ifindex = info.xdp.ifindex;
+}
+
+static void directory_close(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+
+/* Pinned links that nobody wants (a detach was killed) are told too. */
+static int unwanted_add(const struct tps_gate *gate, struct tps_device_entry **entries,
+			size_t *count)
+{
+	_cleanup_(directory_close) DIR *directory = NULL;
+	const struct dirent *pin;
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/" TPS_PIN_LINKS, gate->root) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	directory = opendir(path);
+	while (directory && (pin = readdir(directory))) {
+		struct tps_device_key key;
+		struct tps_device_entry *grown;
+		bool known = pin->d_name[0] == '.';
+
+		key = pin_key(pin->d_name);
+		for (size_t i = 0; i < *count && !known; i++)
+			known = !by_key(&(*entries)[i].key, &key);
+		if (known)
+			continue;
+		grown = realloc(*entries, (*count + 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		*entries = grown;
+		grown[(*count)++] = (struct tps_device_entry){.key = key};
+	}
+	return 0;
+}
+
+int tps_devices_read(const struct tps_gate *gate, struct tps_device_entry **ret_devices,
+		     size_t *ret_count)
+{
+	_cleanup_free_ void *keys = NULL, *values = NULL;
+	_cleanup_free_ struct tps_device_entry *entries = NULL;
+	size_t count;
+	int err = tps_dump_read(gate->map_fd[TPS_MAP_devices], &keys, &values, &count);
+
+	if (err)
+		return err;
+	entries = calloc(count ? count : 1, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		entries[i].key = ((struct tps_device_key *)keys)[i];
+		entries[i].device = ((struct tps_device *)values)[i];
+		entries[i].wanted = true;
+	}
+	err = gate->root ? unwanted_add(gate, &entries, &count) : 0;
+	if (err)
+		return err;
+	for (size_t i = 0; i < count && gate->root; i++)
+		state_fill(gate, &entries[i]);
+	qsort(entries, count, sizeof(*entries), by_key);
+	*ret_devices = TAKE_PTR(entries);
+	*ret_count = count;
+	return 0;
+}

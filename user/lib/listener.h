@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Listeners: sets of ports and what a transaction is there. Knows the order in which ports and
+ * listener are written. @ret_changed may be NULL; what changes needs a gate open for writing.
+ */
+#ifndef TPS_LISTENER_H
+#define TPS_LISTENER_H
+
+#include "gate.h"
+
+#define TPS_KEY_HEADER_DEFAULT "X-API-Key"
+
+/* The number of the listener of that name, or -ENOENT. */
+int tps_listener_find(const struct tps_gate *gate, const char *name);
+
+/*
+ * Make or change the listener @want->name. Read: name, protocol, mode, refusal, placement, cost
+ * (0: 1), port[] and port_count, rate (period_s 0: none) and burst (0: follows the rate),
+ * key_header_text[] and key_headers; the rest is derived. `Authorization` is read as Bearer. An
+ * http listener without a key header gets X-API-Key. To change one, start from a copy of
+ * gate->listeners[number].
+ */
+int tps_listener_set(struct tps_gate *gate, const struct tps_listener *want, bool *ret_changed,
+		     struct tps_why *why);
+int tps_listener_delete(struct tps_gate *gate, const char *name, struct tps_why *why);
+int tps_listener_mode_set(struct tps_gate *gate, int listener, enum tps_mode mode,
+			  bool *ret_changed);
+
+#endif

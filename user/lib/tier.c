@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tiers. A tier's limit is one word, so all its callers change at once.
+ */
+#include "tier.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <tps/bucket.h>
+
+#include "count.h"
+#include "text.h"
+
+int tps_tier_find(const struct tps_gate *gate, const char *name)
+{
+	for (int tier = 0; tier < TPS_TIERS_MAX; tier++) {
+		if (gate->tiers[tier].limit &&
+		    !strncmp(gate->tiers[tier].name, name, TPS_TIER_NAME_LEN))
+			return tier;
+	}
+	return -ENOENT;
+}
+
+__u32 tps_cost_max(const struct tps_gate *gate)
+{
+	__u32 cost = 1;
+
+	for (int i = 1; i < TPS_LISTENERS_MAX; i++) {
+		if (gate->listeners[i].protocol && gate->listeners[i].cost > cost)
+			cost = gate->listeners[i].cost;
+	}
+	return cost;
+}
+
+static bool has_counts(const struct tps_totals totals[TPS_LISTENERS_MAX], int tier)
+{
+	for (int i = 0; i < TPS_LISTENERS_MAX; i++) {
+		for (int verdict = 0; verdict < TPS_VERDICT_MAX; verdict++) {
+			if (totals[i].verdicts[tier][verdict])
+				return true;
+		}
+	}
+	return false;
+}
+
+/* A free number, if possible one that was never counted under: the totals of a tier that has gone
+ * stay, and would be told as the new one's. */
+static int number_find(const struct tps_gate *gate)
+{
+	struct tps_totals totals[TPS_LISTENERS_MAX];
+	int err, found = -ENOSPC;
+
+	err = tps_totals_read(gate, totals);
+	if (err)
+		return err;
+	for (int tier = TPS_TIERS_MAX - 1; tier >= 0; tier--) {
+		if (gate->tiers[tier].limit)
+			continue;
+		if (found < 0 || !has_counts(totals, tier))
+			found = tier;
+	}
+	return found;
+}
+
+static int tier_make(const struct tps_gate *gate, const struct tps_tier *want,
+		     struct tps_tier *ret_tier, struct tps_why *why)
+{
+	struct tps_tier tier = {.rate = want->rate, .burst_given = want->burst_given};
+	int err = tps_name_check("tier", want->name, sizeof(want->name), why);
+
+	if (err)
+		return err;
+	if (!want->rate.period_s)
+		return tps_why_say(why, -EINVAL, "tier '%s': it needs a rate (--rate R)",
+				   want->name);
+	strcpy(tier.name, want->name);
+	tier.burst = tier.burst_given ? tier.burst_given : tps_rate_default_burst(&tier.rate);
+	err = tps_rate_limit(&tier.rate, tier.burst, &tier.limit, why);
+	if (err)
+		return err;
+	if (tier.burst < tps_cost_max(gate))
+		return tps_why_say(why, -ERANGE,
+				   "tier '%s': burst '%u' is below the cost of a listener's "
+				   "transaction, %u: none would ever pass",
+				   want->name, tier.burst, tps_cost_max(gate));
+	*ret_tier = tier;
+	return 0;
+}
+
+int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_changed,
+		 struct tps_why *why)
+{
+	struct tps_tier tier;
+	int err = tier_make(gate, want, &tier, why);
+	int number;
+
+	if (err)
+		return err;
+	number = tps_tier_find(gate, tier.name);
+	if (number < 0)
+		number = number_find(gate);
+	if (number == -ENOSPC)
+		return tps_why_say(why, number,
+				   "tier '%s': there are %d already, the most there can be",
+				   tier.name, TPS_TIERS_MAX);
+	if (number < 0)
+		return number;
+	if (ret_changed)
+		*ret_changed = memcmp(&gate->tiers[number], &tier, sizeof(tier)) != 0;
+	/* The limit, which makes the number taken, comes last. */
+	tps_words_store(&gate->tiers[number].rate, &tier.rate,
+			sizeof(tier) - offsetof(struct tps_tier, rate));
+	tps_word_store(&gate->tiers[number].limit, tier.limit);
+	return 0;
+}
+
+static int unknown(const char *name, struct tps_why *why)
+{
+	return tps_why_say(why, -ENOENT, "no tier '%s': tpsctl list tiers shows what there is",
+			   name);
+}
+
+int tps_tier_delete(struct tps_gate *gate, const char *name, struct tps_why *why)
+{
+	int tier = tps_tier_find(gate, name);
+
+	if (tier < 0)
+		return unknown(name, why);
+	if (gate->control->default_tier == (__u32)tier)
+		return tps_why_say(why, -EBUSY,
+				   "tier '%s' is the default tier: set another by tpsctl set "
+				   "default-tier first",
+				   name);
+	for (__u32 slot = 0; slot < gate->capacity[TPS_MAP_limits]; slot++) {
+		if (gate->limits[slot].generation && gate->limits[slot].tier == tier)
+			return tps_why_say(
+				why, -EBUSY,
+				"tier '%s' has callers in it: give them another by tpsctl "
+				"set caller NAME --tier first",
+				name);
+	}
+	tps_word_store(&gate->tiers[tier].limit, 0);
+	tps_words_store(&gate->tiers[tier], &(struct tps_tier){}, sizeof(struct tps_tier));
+	return 0;
+}
+
+int tps_default_tier_set(struct tps_gate *gate, const char *name, bool *ret_changed,
+			 struct tps_why *why)
+{
+	int tier = tps_tier_find(gate, name);
+
+	if (tier < 0)
+		return unknown(name, why);
+	if (ret_changed)
+		*ret_changed = gate->control->default_tier != (__u32)tier;
+	tps_half_store(&gate->control->default_tier, tier);
+	return 0;
+}
