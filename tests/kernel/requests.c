@@ -511,7 +511,7 @@ static void observed_connection_is_refused_nothing(void **state)
 
 static void pause_in_the_middle_of_a_connection(void **state)
 {
-	struct tps_slot gold = add_keyed("gold", 2);
+	struct tps_slot gold = add_keyed("gold", 3);
 
 	assert_passes(GET_KEY("gold"));
 	answer();
@@ -522,11 +522,13 @@ static void pause_in_the_middle_of_a_connection(void **state)
 	}
 	assert_int_equal(caller_allowed(gold), 1);
 	harness_pause(&h, false);
-	/* the flow was not read in between: its next request is charged, to whomever */
+	/* the flow was not read in between */
 	assert_passes(GET_KEY("gold"));
 	answer();
 	assert_passes(GET_KEY("gold"));
-	assert_int_equal(charged(), 3);
+	answer();
+	assert_drops(GET_KEY("gold"));
+	assert_caller(gold, 3, 1);
 }
 
 int main(void)
