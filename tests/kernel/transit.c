@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Placement transit: the sockets are elsewhere, and what the egress program saw leave is the proof.
+ */
+#include "lib/http_cases.h"
+
+#include <stdlib.h>
+
+#include <linux/pkt_cls.h>
+
+#define FAR_SERVER "192.0.2.50" /* beyond this host, no socket here */
+#define FAR_SERVER6 "2001:db8:1::50"
+
+/* A connection of which this host forwards the segments. */
+struct far {
+	struct packet client; /* its next segment */
+	struct packet server;
+};
+
+static void far_packets(struct far *ret, const char *client, const char *server, __u16 port)
+{
+	*ret = (struct far){
+		.client = {.source = client,
+			   .destination = server,
+			   .source_port = port,
+			   .destination_port = HTTP_PORT,
+			   .seq = 1001},
+		.server = {.source = server,
+			   .destination = client,
+			   .source_port = HTTP_PORT,
+			   .destination_port = port,
+			   .seq = 900000001},
+	};
+}
+
+static void server_sends(struct far *far, const char *text)
+{
+	far->server.ack = far->client.seq;
+	far->server.flags = 0;
+	far->server.payload = text;
+	assert_int_equal(harness_run_egress(&h, &far->server), TC_ACT_UNSPEC);
+	far->server.seq += text ? strlen(text) : 0;
+	far->client.ack = far->server.seq;
+}
+
+/* The handshake: SYN inwards, SYN-ACK outwards, ACK inwards. */
+static void open_far(struct far *ret, const char *client, const char *server)
+{
+	static __u16 port = 30000;
+
+	far_packets(ret, client, server, port++);
+	ret->client.seq--;
+	ret->client.flags = PACKET_SYN;
+	expect(&ret->client, HTTP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
+	ret->client.seq++;
+	ret->client.flags = 0;
+	ret->server.seq--;
+	ret->server.ack = ret->client.seq;
+	ret->server.flags = PACKET_SYN | PACKET_ACK;
+	assert_int_equal(harness_run_egress(&h, &ret->server), TC_ACT_UNSPEC);
+	ret->server.seq++;
+	ret->client.ack = ret->server.seq;
+	expect(&ret->client, HTTP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
+}
+
+/* The client's next segment; the server gets what passes, and acks nothing by itself. */
+static int client_sends(struct far *far, const char *text)
+{
+	int action;
+
+	far->client.payload = text;
+	action = harness_run(&h, &far->client);
+	if (action == XDP_PASS)
+		far->client.seq += strlen(text);
+	far->client.payload = NULL;
+	return action;
+}
+
+static struct far f;
+
+static int transit_case_open(void **state)
+{
+	struct harness_listener listener = {
+		.protocol = TPS_PROTOCOL_HTTP,
+		.ports = {HTTP_PORT},
+		.placement = TPS_PLACEMENT_TRANSIT,
+	};
+
+	case_open(state);
+	harness_set_listener(&h, HTTP, &listener);
+	open_far(&f, CLIENT, FAR_SERVER);
+	return 0;
+}
+
+static void syn_ack_proves_the_first_request(void **state)
+{
+	struct tps_slot caller = add_source("198.51.100.0/24", 2);
+
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	assert_int_not_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
+	assert_int_equal(harness_bucket(&h, caller).unproven_tat_vt, 0);
+	server_sends(&f, OK);
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	server_sends(&f, OK);
+	assert_int_equal(client_sends(&f, GET), XDP_DROP);
+	assert_caller(caller, 2, 1);
+}
+
+static void syn_ack6_proves_the_first_request(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 1);
+
+	open_far(&f, CLIENT6, FAR_SERVER6);
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_PASS);
+	server_sends(&f, OK);
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_DROP);
+	assert_caller(gold, 1, 1);
+	assert_int_not_equal(harness_bucket(&h, gold).proven_tat_vt, 0);
+}
+
+static void no_syn_ack_no_proof(void **state)
+{
+	struct tps_slot caller = add_source("198.51.100.0/24", 1);
+	__u32 flows = harness_flows(&h);
+
+	far_packets(&f, CLIENT, FAR_SERVER, 1234);
+	f.client.ack = f.server.seq;
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	assert_int_equal(client_sends(&f, GET), XDP_DROP);
+	assert_int_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_NO_HANDSHAKE), 2);
+	assert_int_equal(harness_flows(&h), flows);
+}
+
+static void forgeries_on_a_forwarded_connection(void **state)
+{
+	struct tps_slot caller = add_source("198.51.100.0/24", 10);
+	struct packet forged;
+	struct tps_bucket before;
+
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	server_sends(&f, OK);
+	before = harness_bucket(&h, caller);
+	forged = f.client;
+	forged.payload = GET;
+	for (int i = 0; i < 20000; i++) {
+		/* half of the numbers are within what a window of 2^30 must allow */
+		forged.seq = random() * 2654435761u;
+		forged.ack = f.client.ack + 1 + random() % 1000000000;
+		harness_run(&h, &forged);
+	}
+	assert_true(harness_bucket(&h, caller).proven_tat_vt == before.proven_tat_vt);
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+}
+
+/* What comes from outside is no proof, whatever it looks like. */
+static void syn_ack_from_outside_proves_nothing(void **state)
+{
+	struct tps_slot caller = add_source("198.51.100.0/24", 5);
+
+	far_packets(&f, CLIENT, FAR_SERVER, 1235);
+	f.server.ack = f.client.seq;
+	f.server.flags = PACKET_SYN | PACKET_ACK;
+	expect(&f.server, 0, TPS_ACTION_PASS, TPS_REASON_NOT_LISTENER);
+	f.client.ack = f.server.seq + 1;
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	assert_int_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
+}
+
+static void what_leaves_from_other_ports_makes_no_entry(void **state)
+{
+	__u32 flows = harness_flows(&h);
+
+	far_packets(&f, CLIENT, FAR_SERVER, 1236);
+	f.server.source_port = 22;
+	server_sends(&f, "SSH-2.0");
+	assert_int_equal(harness_flows(&h), flows);
+}
+
+static void cut_request_is_read_whole(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 5);
+
+	assert_int_equal(client_sends(&f, "GET / HTTP/1.1\r\nX-API-"), XDP_PASS);
+	server_sends(&f, NULL);
+	assert_int_equal(client_sends(&f, "Key: gold\r\n\r\n"), XDP_PASS);
+	assert_caller(gold, 1, 0);
+}
+
+static void bytes_that_the_server_has_are_free(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 5);
+	struct packet first = f.client;
+
+	first.payload = GET_KEY("gold");
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_PASS);
+	server_sends(&f, OK);
+	expect(&first, HTTP, TPS_ACTION_PASS, TPS_REASON_RESENT);
+	assert_caller(gold, 1, 0);
+	assert_int_equal(charged(), 1);
+}
+
+static void bytes_that_the_server_has_not_are_charged(void **state)
+{
+	struct packet first = f.client;
+
+	add_keyed("gold", 5);
+	first.payload = GET_KEY("gold");
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_PASS);
+	assert_int_equal(harness_run(&h, &first), XDP_PASS);
+	assert_int_equal(charged(), 2);
+}
+
+static void old_forwarded_connection(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 1);
+
+	far_packets(&f, CLIENT, FAR_SERVER, 1237);
+	server_sends(&f, OK);
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_PASS);
+	server_sends(&f, OK);
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_DROP);
+	assert_caller(gold, 1, 1);
+}
+
+static void old_forwarded_upload_is_free(void **state)
+{
+	far_packets(&f, CLIENT, FAR_SERVER, 1238);
+	server_sends(&f, NULL);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(client_sends(&f, "body body body body body"), XDP_PASS);
+		server_sends(&f, NULL);
+	}
+	assert_int_equal(charged(), 0);
+	assert_int_equal(harness_transactions(&h, HTTP, TPS_VERDICT_REFUSED), 0);
+}
+
+static void reused_port_begins_anew(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 5);
+	__u16 port;
+
+	assert_int_equal(client_sends(&f, "GET / HTTP/1.1\r\nX-API-"), XDP_PASS);
+	port = f.client.source_port;
+	far_packets(&f, CLIENT, FAR_SERVER, port);
+	f.client.seq = 3000000001u;
+	f.server.seq = 77;
+	f.server.ack = f.client.seq;
+	f.server.flags = PACKET_SYN | PACKET_ACK;
+	assert_int_equal(harness_run_egress(&h, &f.server), TC_ACT_UNSPEC);
+	f.server.seq++;
+	f.client.ack = f.server.seq;
+	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_PASS);
+	assert_caller(gold, 1, 0);
+}
+
+static void local_placement_ignores_what_leaves(void **state)
+{
+	struct tps_slot caller = add_source("198.51.100.0/24", 5);
+
+	case_listener(HTTP, TPS_PROTOCOL_HTTP, HTTP_PORT);
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	assert_int_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_NO_SOCKET), 1);
+}
+
+#define TRANSIT_CASE(sentence, function) \
+	{ \
+		sentence, function, transit_case_open, case_close, NULL \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest cases[] = {
+		TRANSIT_CASE("the SYN-ACK that left proves the first request",
+			     syn_ack_proves_the_first_request),
+		TRANSIT_CASE("the IPv6 SYN-ACK that left proves the first request",
+			     syn_ack6_proves_the_first_request),
+		TRANSIT_CASE("without a SYN-ACK nothing is proven", no_syn_ack_no_proof),
+		TRANSIT_CASE("20,000 forged segments on a forwarded connection spend nothing",
+			     forgeries_on_a_forwarded_connection),
+		TRANSIT_CASE("a SYN-ACK from outside proves nothing",
+			     syn_ack_from_outside_proves_nothing),
+		TRANSIT_CASE("what leaves from a port without a listener makes no entry",
+			     what_leaves_from_other_ports_makes_no_entry),
+		TRANSIT_CASE("a request cut in two is read whole", cut_request_is_read_whole),
+		TRANSIT_CASE("bytes that the server has acknowledged are free",
+			     bytes_that_the_server_has_are_free),
+		TRANSIT_CASE("bytes that the server has not acknowledged are charged again",
+			     bytes_that_the_server_has_not_are_charged),
+		TRANSIT_CASE("an old connection is charged from its next request on",
+			     old_forwarded_connection),
+		TRANSIT_CASE("an upload that began before the gate is free",
+			     old_forwarded_upload_is_free),
+		TRANSIT_CASE("a port that is used again begins a new flow",
+			     reused_port_begins_anew),
+		TRANSIT_CASE("a listener of placement local does not believe what leaves",
+			     local_placement_ignores_what_leaves),
+	};
+
+	return cmocka_run_group_tests_name("transit", cases, http_group_open, http_group_close);
+}
