@@ -261,6 +261,22 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 	return 0;
 }
 
+int tps_devices_check(const char *netns, char *const *names, struct tps_why *why)
+{
+	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	_cleanup_netns_ int back_fd = -1;
+	struct tps_device_key key;
+	int err = netns ? tps_netns_enter(netns, &back_fd, why) : 0;
+
+	for (; *names && !err; names++) {
+		err = key_make(netns, *names, &key, why);
+		if (!err && !if_nametoindex(*names))
+			err = tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
+					  device_text(&key, text));
+	}
+	return err;
+}
+
 int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name,
 		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
 		      struct tps_why *why)
@@ -310,35 +326,39 @@ static void egress_remove(const struct tps_device_key *key, bool made_clsact)
 		tps_egress_detach(ifindex, made_clsact);
 }
 
-int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name,
-		      struct tps_why *why)
+int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *key,
+			  struct tps_why *why)
 {
 	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
-	_cleanup_close_ int fd = -1;
 	struct bpf_link_info info;
+	_cleanup_close_ int fd = link_open(gate, key, &info);
 	struct tps_device device = {};
-	struct tps_device_key key;
-	bool is_wanted;
-	int err = key_make(netns, name, &key, why);
+	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
+	int err;
 
-	if (err)
-		return err;
-	is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], &key, &device);
-	fd = link_open(gate, &key, &info);
 	if (!is_wanted && fd < 0)
 		return tps_why_say(
 			why, -ENOENT,
 			"device %s: the gate is not on it; tpsctl status shows where it is",
-			device_text(&key, text));
+			device_text(key, text));
 	if (is_wanted)
-		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], &key);
+		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], key);
 	err = fd >= 0 ? bpf_link_detach(fd) : 0;
 	if (err && err != -ENOLINK && info.xdp.ifindex)
 		return tps_why_say(why, err, "device %s: cannot be detached: %s",
-				   device_text(&key, text), strerror(-err));
-	link_unpin(gate, &key);
-	egress_remove(&key, device.flags & TPS_DEVICE_CLSACT);
+				   device_text(key, text), strerror(-err));
+	link_unpin(gate, key);
+	egress_remove(key, device.flags & TPS_DEVICE_CLSACT);
 	return 0;
+}
+
+int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name,
+		      struct tps_why *why)
+{
+	struct tps_device_key key;
+	int err = key_make(netns, name, &key, why);
+
+	return err ? err : tps_device_detach_key(gate, &key, why);
 }
 
 /* ---- list */

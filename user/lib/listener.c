@@ -13,7 +13,7 @@
 
 #include <tps/bucket.h>
 
-#include "count.h"
+#include "counts.h"
 #include "grace.h"
 #include "label.h"
 #include "text.h"
@@ -30,6 +30,17 @@ int tps_listener_find(const struct tps_gate *gate, const char *name)
 			return i;
 	}
 	return -ENOENT;
+}
+
+int tps_listener_need(const struct tps_gate *gate, const char *name, struct tps_why *why)
+{
+	int number = tps_listener_find(gate, name);
+
+	if (number < 0)
+		return tps_why_say(why, number,
+				   "no listener '%s': tpsctl list listeners shows what there is",
+				   name);
+	return number;
 }
 
 /* ---- what is wanted, checked and made whole */
@@ -375,12 +386,10 @@ int tps_listener_set(struct tps_gate *gate, const struct tps_listener *want, boo
 int tps_listener_delete(struct tps_gate *gate, const char *name, struct tps_why *why)
 {
 	static const struct tps_listener none;
-	int number = tps_listener_find(gate, name);
+	int number = tps_listener_need(gate, name, why);
 
 	if (number < 0)
-		return tps_why_say(why, -ENOENT,
-				   "no listener '%s': tpsctl list listeners shows what there is",
-				   name);
+		return number;
 	ports_clear(gate, NULL, number);
 	word_put(&gate->listeners[number], 1, 0);
 	listener_store(&gate->listeners[number], &none);

@@ -12,6 +12,8 @@
 
 /* The number of the listener of that name, or -ENOENT. */
 int tps_listener_find(const struct tps_gate *gate, const char *name);
+/* The same, and @why says what to do. */
+int tps_listener_need(const struct tps_gate *gate, const char *name, struct tps_why *why);
 
 /*
  * Make or change the listener @want->name. Read: name, protocol, mode, refusal, placement, cost

@@ -9,7 +9,7 @@
 
 #include <tps/bucket.h>
 
-#include "count.h"
+#include "counts.h"
 #include "text.h"
 
 int tps_tier_find(const struct tps_gate *gate, const char *name)
@@ -20,6 +20,16 @@ int tps_tier_find(const struct tps_gate *gate, const char *name)
 			return tier;
 	}
 	return -ENOENT;
+}
+
+int tps_tier_need(const struct tps_gate *gate, const char *name, struct tps_why *why)
+{
+	int tier = tps_tier_find(gate, name);
+
+	if (tier < 0)
+		return tps_why_say(why, tier, "no tier '%s': tpsctl list tiers shows what there is",
+				   name);
+	return tier;
 }
 
 __u32 tps_cost_max(const struct tps_gate *gate)
@@ -115,18 +125,12 @@ int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_c
 	return 0;
 }
 
-static int unknown(const char *name, struct tps_why *why)
-{
-	return tps_why_say(why, -ENOENT, "no tier '%s': tpsctl list tiers shows what there is",
-			   name);
-}
-
 int tps_tier_delete(struct tps_gate *gate, const char *name, struct tps_why *why)
 {
-	int tier = tps_tier_find(gate, name);
+	int tier = tps_tier_need(gate, name, why);
 
 	if (tier < 0)
-		return unknown(name, why);
+		return tier;
 	if (gate->control->default_tier == (__u32)tier)
 		return tps_why_say(why, -EBUSY,
 				   "tier '%s' is the default tier: set another by tpsctl set "
@@ -148,10 +152,10 @@ int tps_tier_delete(struct tps_gate *gate, const char *name, struct tps_why *why
 int tps_default_tier_set(struct tps_gate *gate, const char *name, bool *ret_changed,
 			 struct tps_why *why)
 {
-	int tier = tps_tier_find(gate, name);
+	int tier = tps_tier_need(gate, name, why);
 
 	if (tier < 0)
-		return unknown(name, why);
+		return tier;
 	if (ret_changed)
 		*ret_changed = gate->control->default_tier != (__u32)tier;
 	tps_half_store(&gate->control->default_tier, tier);

@@ -12,6 +12,8 @@
 
 /* The number of the tier of that name, or -ENOENT. */
 int tps_tier_find(const struct tps_gate *gate, const char *name);
+/* The same, and @why says what to do. */
+int tps_tier_need(const struct tps_gate *gate, const char *name, struct tps_why *why);
 
 /*
  * Make or change the tier @want->name. Read: name, rate, burst_given (0: the burst follows the

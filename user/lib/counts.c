@@ -2,7 +2,7 @@
 /*
  * Sums per-CPU values and counts entries. Reads only.
  */
-#include "count.h"
+#include "counts.h"
 
 #include <arpa/inet.h>
 #include <endian.h>

@@ -2,8 +2,8 @@
 /*
  * What the gate spent and counted, summed over CPUs, and how full its maps are. Reads only.
  */
-#ifndef TPS_COUNT_H
-#define TPS_COUNT_H
+#ifndef TPS_COUNTS_H
+#define TPS_COUNTS_H
 
 #include "gate.h"
 #include "text.h"

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tpsctl: the table of verbs and how one is found. Knows no map.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "verbs.h"
+
+static enum outcome help(struct session *session, int argc, char **argv);
+static enum outcome version(struct session *session, int argc, char **argv);
+
+static const struct verb verbs[] = {
+	{"attach",
+	 "DEVICE... [--netns NAME] [--xdp-mode native|generic|auto] [--observe] "
+	 "[--capacity MAP=N]... [--secret FILE]",
+	 "put the gate on devices; the first one makes it", attach},
+	{"detach", "DEVICE... [--netns NAME] | --all [--forget]",
+	 "take the gate off devices; settings and counters stay, unless forgotten", detach},
+	{"status", "", "where the gate stands, what it does and how full its maps are", status},
+	{"pause", "", "the kill switch: everything passes, uncharged", pause_gate},
+	{"resume", "", "end the pause", resume_gate},
+	{"observe", "[LISTENER...]", "count what would be refused, and pass it", observe},
+	{"enforce", "[LISTENER...]", "refuse what is over a limit", enforce},
+	{"set tier", "NAME [--rate R] [--burst N]", "make or change a tier", set_tier},
+	{"set default-tier", "NAME", "the tier of strangers and of new callers", set_default_tier},
+	{"set listener",
+	 "NAME [--port P[,P...]] [--protocol http|tcp|udp] [--mode enforce|observe] [--refuse "
+	 "drop] "
+	 "[--rate R | --no-rate] [--burst N] [--cost N] [--key-header H]... "
+	 "[--placement local|transit]",
+	 "make or change a listener", set_listener},
+	{"delete tier", "NAME [--if-exists]", "delete a tier that nobody is in", delete_tier},
+	{"delete listener", "NAME [--if-exists]", "delete a listener: its ports pass untouched",
+	 delete_listener},
+	{"list tiers", "[--sort FIELD]", "all tiers", list_tiers},
+	{"list listeners", "[--sort FIELD]", "all listeners and what they counted", list_listeners},
+	{"show tier", "NAME", "one tier", show_tier},
+	{"show listener", "NAME", "one listener, and why it let pass or refused", show_listener},
+	{"key hash", "[FILE] [--secret FILE]",
+	 "the hash of an API key; needs neither root nor a gate", key_hash},
+	{"version", "", "the version of tpsctl", version},
+	{"help", "[VERB]", "this list, or one verb", help},
+};
+#define VERBS (sizeof(verbs) / sizeof(*verbs))
+
+static size_t words_of(const struct verb *verb)
+{
+	return strchr(verb->name, ' ') ? 2 : 1;
+}
+
+static bool is_named(const struct verb *verb, int count, char **words)
+{
+	char name[64];
+
+	if (count < (int)words_of(verb))
+		return false;
+	snprintf(name, sizeof(name), "%s%s%s", words[0], words_of(verb) == 2 ? " " : "",
+		 words_of(verb) == 2 ? words[1] : "");
+	return !strcmp(verb->name, name);
+}
+
+static const struct verb *verb_find(int count, char **words)
+{
+	for (size_t i = 0; i < VERBS; i++) {
+		if (is_named(&verbs[i], count, words))
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+/* `set` without its noun, or with one that there is not: name those that there are. */
+static enum outcome unknown(int count, char **words)
+{
+	size_t len = strlen(words[0]), found = 0;
+
+	for (size_t i = 0; i < VERBS; i++) {
+		if (strncmp(verbs[i].name, words[0], len) || verbs[i].name[len] != ' ')
+			continue;
+		if (!found++)
+			fprintf(stderr, "tpsctl: '%s%s%s': expected", words[0],
+				count > 1 ? " " : "", count > 1 ? words[1] : "");
+		fprintf(stderr, "%s '%s'", found > 1 ? "," : "", verbs[i].name);
+	}
+	if (found)
+		fputc('\n', stderr);
+	else
+		fprintf(stderr, "tpsctl: verb '%s': unknown; tpsctl help lists what there is\n",
+			words[0]);
+	return USAGE;
+}
+
+static enum outcome help(struct session *session, int argc, char **argv)
+{
+	const struct verb *verb;
+	char **words;
+
+	if (!words_only(session, argc, argv, -1, &words))
+		return USAGE;
+	if (*words) {
+		verb = verb_find(argc - optind, words);
+		if (!verb)
+			return unknown(argc - optind, words);
+		printf("usage: tpsctl %s%s%s\n%s\n", verb->name, *verb->usage ? " " : "",
+		       verb->usage, verb->help);
+		return DONE;
+	}
+	printf("usage: tpsctl [--root DIR] [-j] [-v] VERB ...\n\n");
+	for (size_t i = 0; i < VERBS; i++)
+		printf("  %-17s %s\n", verbs[i].name, verbs[i].help);
+	printf("\ntpsctl help VERB shows a verb's options; tpsctl(8) explains them.\n");
+	return DONE;
+}
+
+static enum outcome version(struct session *session, int argc, char **argv)
+{
+	if (!words_only(session, argc, argv, 0, NULL))
+		return USAGE;
+	if (!print_json(session, json_pack("{s:s, s:i}", "version", TPS_VERSION, "abi_version",
+					   TPS_ABI_VERSION)))
+		printf("tpsctl %s\n", TPS_VERSION);
+	return DONE;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct verb none = {"", "[--root DIR] [-j] [-v] VERB ...; tpsctl help", "",
+					 NULL};
+	static const struct verb help_verb = {"help", "[VERB]", "lists the verbs", help};
+	static const struct option options[] = {OPTIONS_SHARED};
+	struct session session = {.verb = &none};
+	int first = 1;
+
+	tps_log_libbpf(false);
+	/* The options before the verb: getopt_long would look behind it, where others hold. */
+	while (first < argc && argv[first][0] == '-') {
+		bool takes = !strcmp(argv[first], "--root") && first + 1 < argc;
+
+		if (!strcmp(argv[first], "--help") || !strcmp(argv[first], "-h")) {
+			session.verb = &help_verb;
+			return help(&session, 1, (char *[]){argv[0], NULL});
+		}
+		first += takes ? 2 : 1;
+	}
+	optind = 1;
+	if (option_next(&session, first, argv, options) != -1)
+		return USAGE;
+	if (first >= argc)
+		return misused(&session, "no verb");
+	session.verb = verb_find(argc - first, argv + first);
+	if (!session.verb)
+		return unknown(argc - first, argv + first);
+	optind = 0; /* glibc: begin anew, behind the verb's last word */
+	first += words_of(session.verb) - 1;
+	return session.verb->run(&session, argc - first, argv + first);
+}

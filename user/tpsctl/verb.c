@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What every verb shares.
+ */
+#include "verb.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "root.h"
+
+static void usage_print(FILE *to, const struct verb *verb)
+{
+	fprintf(to, "usage: tpsctl %s%s%s\n", verb->name, *verb->usage ? " " : "", verb->usage);
+}
+
+int option_next(struct session *session, int argc, char **argv, const struct option *options)
+{
+	for (;;) {
+		int at = optind ? optind : 1;
+		int option;
+
+		opterr = 0;
+		option = getopt_long(argc, argv, ":jvh", options, NULL);
+		switch (option) {
+		case 'j':
+			session->json = true;
+			break;
+		case 'v':
+			session->verbose = true;
+			tps_log_libbpf(true);
+			break;
+		case 'R':
+			session->root = optarg;
+			break;
+		case 'h':
+			usage_print(stdout, session->verb);
+			printf("%s\n", session->verb->help);
+			exit(DONE);
+		case ':':
+			misused(session, "option '%s': it needs a value", argv[optind - 1]);
+			return '?';
+		case '?':
+			misused(session, "option '%s': unknown",
+				argv[optind > at ? optind - 1 : at]);
+			return '?';
+		default:
+			return option;
+		}
+	}
+}
+
+bool words_left(struct session *session, int argc, char **argv, int count, char ***ret_words)
+{
+	int words = argc - optind;
+
+	if (count >= 0 && words > count) {
+		misused(session, "'%s': not expected", argv[optind + count]);
+		return false;
+	}
+	if (count >= 0 && words < count) {
+		misused(session, "something is missing");
+		return false;
+	}
+	if (ret_words)
+		*ret_words = argv + optind;
+	return true;
+}
+
+bool words_only(struct session *session, int argc, char **argv, int count, char ***ret_words)
+{
+	static const struct option options[] = {OPTIONS_SHARED};
+	int option = option_next(session, argc, argv, options);
+
+	return option == -1 && words_left(session, argc, argv, count, ret_words);
+}
+
+enum outcome failed(const struct session *session, int err, const struct tps_why *why)
+{
+	if (why && why->text[0])
+		fprintf(stderr, "tpsctl: %s\n", why->text);
+	else if (err == -EPERM || err == -EACCES)
+		fprintf(stderr, "tpsctl: %s: %s; it needs root\n", session->verb->name,
+			strerror(-err));
+	else if (err == -E2BIG)
+		fprintf(stderr, "tpsctl: %s: a map is full; tpsctl status shows which\n",
+			session->verb->name);
+	else
+		fprintf(stderr, "tpsctl: %s: %s\n", session->verb->name, strerror(-err));
+	return FAILED;
+}
+
+enum outcome rejected(const struct session *session, int err, const struct tps_why *why)
+{
+	failed(session, err, why);
+	return (err == -EINVAL || err == -ERANGE) && why->text[0] ? USAGE : FAILED;
+}
+
+enum outcome misused(const struct session *session, const char *format, ...)
+{
+	va_list arguments;
+
+	fprintf(stderr, "tpsctl %s: ", session->verb->name);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "; usage: tpsctl %s%s%s\n", session->verb->name,
+		*session->verb->usage ? " " : "", session->verb->usage);
+	return USAGE;
+}
+
+void note(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("tpsctl: note: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+}
+
+bool print_json(const struct session *session, json_t *json)
+{
+	_cleanup_json_ json_t *taken = json;
+
+	if (!session->json)
+		return false;
+	json_dumpf(taken, stdout, JSON_INDENT(2));
+	putchar('\n');
+	return true;
+}
+
+enum outcome written(const struct session *session, bool changed)
+{
+	if (session->json)
+		printf("{\"changed\": %s}\n", changed ? "true" : "false");
+	return DONE;
+}
+
+int gate_open(const struct session *session, enum tps_access access, struct tps_gate **ret_gate,
+	      struct tps_why *why)
+{
+	return tps_gate_open(tps_root_choose(session->root), access, ret_gate, why);
+}
