@@ -330,10 +330,21 @@ static int open_failed(const char *root, const char *name, int err, struct tps_w
 				   : "");
 }
 
+/* mmap(2) takes a file that is open for reading alone for a private one, which the kernel refuses. */
+static bool is_mapped(enum tps_map map)
+{
+	for (unsigned int i = 0; i < MAPPED_COUNT; i++) {
+		if (mapped[i].map == map)
+			return true;
+	}
+	return false;
+}
+
 static int pins_open(struct tps_gate *gate, struct tps_why *why)
 {
 	for (int map = 0; map < TPS_MAP_MAX; map++) {
-		int fd = pin_open(gate->root, maps[map].name, gate->access == TPS_READ);
+		bool only_read = gate->access == TPS_READ && !is_mapped(map);
+		int fd = pin_open(gate->root, maps[map].name, only_read);
 
 		if (fd < 0)
 			return open_failed(gate->root, maps[map].name, fd, why);
