@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is counted, and where. Each packet has one action and one reason, each transaction one verdict.
- * Knows no limit; a failing count changes no verdict.
+ * What is counted, and where. Each packet has one action and one reason, each transaction one
+ * verdict. Knows no limit; a failing count changes no verdict.
  */
 #ifndef TPS_BPF_COUNT_H
 #define TPS_BPF_COUNT_H

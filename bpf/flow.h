@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Proof: does this segment belong to a connection that exists? By the host's own TCP state (placement
- * local), or by what the egress program saw leave (transit). Knows sequence numbers, not requests.
+ * Proof: does this segment belong to a connection that exists? By the host's own TCP state
+ * (placement local), or by what the egress program saw leave (transit). Knows sequence numbers, not
+ * requests.
  *
  * XDP sees the TCP state late: in one batch, good segments run ahead of rcv_nxt and the ACK of the
  * handshake may still be unread. So proof means windows, never equality (RFC 9293 3.10.7.4).
@@ -58,17 +59,19 @@ struct tcp_request_sock___tps {
 /* The largest window before a window scale is in force (RFC 9293 3.1), so the most that can be in
  * flight behind a handshake. */
 #define FLOW_FIRST_WINDOW 65535
-/* How far behind its newest ack a client of a transit flow may be: the largest TCP window (RFC 7323 2.3). */
+/* How far behind its newest ack a client of a transit flow may be: the largest TCP window (RFC
+ * 7323 2.3). */
 #define FLOW_ACK_BEHIND (1U << 30)
 
 /* What the other side of the proof says of a connection. */
 struct flow_peer {
-	__u32 received;  /* the server's rcv_nxt: it has every byte before */
-	__u32 right;     /* the right edge of its window */
-	__u32 ack_low;   /* a client may ack within [low, high] */
+	__u32 received; /* the server's rcv_nxt: it has every byte before */
+	__u32 right;    /* the right edge of its window */
+	__u32 ack_low;  /* a client may ack within [low, high] */
 	__u32 ack_high;
-	__u8 untouched;  /* no byte of the client was received yet */
-	__u8 answered;   /* the server sent data after the last that it received, and all of it is acked */
+	__u8 untouched; /* no byte of the client was received yet */
+	__u8 answered;  /* the server sent data after the last that it received, and all of it is
+			   acked */
 };
 
 /* a is before b in sequence space (RFC 9293 3.4). */
@@ -132,7 +135,8 @@ static __always_inline int flow_check_cookie(struct xdp_md *ctx, struct bpf_sock
 	if (frame->family == 4) {
 		if (ip + sizeof(struct iphdr) > end)
 			return 0;
-		return !bpf_tcp_check_syncookie(listener, ip, sizeof(struct iphdr), tcp, sizeof(*tcp));
+		return !bpf_tcp_check_syncookie(listener, ip, sizeof(struct iphdr), tcp,
+						sizeof(*tcp));
 	}
 	if (ip + sizeof(struct ipv6hdr) > end)
 		return 0;
@@ -198,8 +202,8 @@ static __always_inline __u32 flow_read_host(struct xdp_md *ctx, const struct fra
 }
 
 /* What was seen leaving: the newest of the flow's entry, else the SYN-ACK. */
-static __always_inline __u32 flow_read_transit(const struct frame *frame, const struct tps_flow *flow,
-					       struct flow_peer *ret)
+static __always_inline __u32 flow_read_transit(const struct frame *frame,
+					       const struct tps_flow *flow, struct flow_peer *ret)
 {
 	struct tps_handshake *handshake;
 

@@ -28,8 +28,10 @@ enum frame_outcome {
 #define FRAME_SYN 0x02
 #define FRAME_RST 0x04
 #define FRAME_ACK 0x10
+#define FRAME_URG 0x20
 
-/* How far the IP layer got: where the next header starts, what it is, what the IP header leaves for it. */
+/* How far the IP layer got: where the next header starts, what it is, what the IP header leaves for
+ * it. */
 struct frame_ip {
 	__u32 at;
 	__u32 left;
@@ -45,8 +47,8 @@ struct frame {
 	__u16 payload_at;    /* from the frame's first byte */
 	__u16 ip_at;
 	__u16 transport_at;
-	__u8 flags;    /* FRAME_FIN ... */
-	__u8 family;   /* 4 or 6 */
+	__u8 flags;  /* FRAME_FIN ... */
+	__u8 family; /* 4 or 6 */
 	__u8 is_udp;
 	struct frame_ip ip; /* the reader's own */
 };
@@ -81,8 +83,7 @@ DUAL_INLINE int frame_is_vlan(__u16 type_be)
 
 #define FRAME_IP_DONE -1 /* no outcome yet: go on with the transport header */
 
-DUAL_INLINE int frame_ipv4(const __u8 *data, __u32 at, const __u8 *end,
-			   struct frame *ret)
+DUAL_INLINE int frame_ipv4(const __u8 *data, __u32 at, const __u8 *end, struct frame *ret)
 {
 	struct frame_ip *ip = &ret->ip;
 	const __u8 *pos = data + at;
@@ -113,14 +114,16 @@ DUAL_INLINE int frame_ipv4(const __u8 *data, __u32 at, const __u8 *end,
 	return FRAME_IP_DONE;
 }
 
-/* Extension headers that are walked over: hop-by-hop, routing, fragment, authentication, destination
- * options, mobility, HIP, shim6 (IANA). */
+/* Extension headers that are walked over: hop-by-hop, routing, fragment, authentication,
+ * destination options, mobility, HIP, shim6 (IANA). */
 DUAL_INLINE int frame_is_extension(__u8 next)
 {
 	if (next < 64)
 		return (1ULL << FRAME_PROTO_HOPOPTS | 1ULL << FRAME_PROTO_ROUTING |
 			1ULL << FRAME_PROTO_FRAGMENT | 1ULL << FRAME_PROTO_AH |
-			1ULL << FRAME_PROTO_DSTOPTS) >> next & 1;
+			1ULL << FRAME_PROTO_DSTOPTS) >>
+			       next &
+		       1;
 	return next == FRAME_PROTO_MOBILITY || next == FRAME_PROTO_HIP || next == FRAME_PROTO_SHIM6;
 }
 
@@ -152,8 +155,7 @@ DUAL_INLINE int frame_extension(const __u8 *data, const __u8 *end, struct frame_
 }
 
 /* The extension headers, at most TPS_IPV6_HEADERS_MAX of them. */
-DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end,
-			   struct frame *ret)
+DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end, struct frame *ret)
 {
 	struct frame_ip *ip = &ret->ip;
 	const __u8 *pos = data + at;
@@ -186,8 +188,7 @@ DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end,
 }
 
 /* The ports, then what TCP or UDP says. */
-DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *end,
-					       struct frame *ret)
+DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *end, struct frame *ret)
 {
 	const struct frame_ip *ip = &ret->ip;
 	__u32 at = ip->at & 0x7fff, left = ip->left, header;
@@ -221,7 +222,8 @@ DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *end
 	return FRAME_TCP;
 }
 
-/* Reads [@data, @end), the linear part of the frame. @ret is meaningful as far as the outcome says. */
+/* Reads [@data, @end), the linear part of the frame. @ret is meaningful as far as the outcome says.
+ */
 DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, struct frame *ret)
 {
 	__u32 at = FRAME_ETHERNET_BYTES;

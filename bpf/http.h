@@ -86,6 +86,7 @@ struct http_scan {
 	__u32 line_start; /* of the line that is open */
 	__u32 counted;    /* http.head_bytes counts the bytes before it */
 	__u32 long_line;  /* the line that the carry begins is cut in the middle */
+	__u32 initials;   /* bit c % 32: a header line that begins with c may matter */
 	__u32 value_start;
 	__u32 value_end;
 	union {
@@ -186,7 +187,29 @@ DUAL_INLINE void http_save(const struct http_scan *s, struct tps_http *ret_http)
 
 /* ---- charging ------------------------------------------------------------------------------ */
 
-/* One head more for its caller: @kind KEY means http.key_hash. */
+DUAL_INLINE void http_charge_first(struct http_scan *s, __u32 at, __u32 kind, __u32 reason)
+{
+	struct http_charge *charge = &s->charge[at];
+
+	charge->hash[0] = kind == HTTP_KEY ? s->http.key_hash[0] : 0;
+	charge->hash[1] = kind == HTTP_KEY ? s->http.key_hash[1] : 0;
+	charge->heads = 1;
+	charge->kind = kind;
+	charge->reason = reason;
+	charge->zero = 0;
+	s->charges = at + 1;
+}
+
+DUAL_INLINE int http_charge_fits(const struct http_scan *s, const struct http_charge *charge,
+				 __u32 kind, __u32 reason)
+{
+	if (charge->kind != kind || charge->reason != reason)
+		return 0;
+	return kind != HTTP_KEY || (charge->hash[0] == s->http.key_hash[0] &&
+				    charge->hash[1] == s->http.key_hash[1]);
+}
+
+/* One head more for whom @kind names; KEY means http.key_hash. */
 DUAL_GLOBAL int http_charge(struct http_scan *s, __u32 kind, __u32 reason)
 {
 	struct http_charge *charge;
@@ -196,28 +219,20 @@ DUAL_GLOBAL int http_charge(struct http_scan *s, __u32 kind, __u32 reason)
 	if (kind == HTTP_UNDECIDED)
 		s->undecided++;
 	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		charge = &s->charge[i];
 		if (i >= s->charges) {
-			charge->hash[0] = kind == HTTP_KEY ? s->http.key_hash[0] : 0;
-			charge->hash[1] = kind == HTTP_KEY ? s->http.key_hash[1] : 0;
-			charge->heads = 1;
-			charge->kind = kind;
-			charge->reason = reason;
-			charge->zero = 0;
-			s->charges = i + 1;
+			http_charge_first(s, i, kind, reason);
 			return 0;
 		}
-		if (charge->kind == kind && charge->reason == reason &&
-		    (kind != HTTP_KEY || (charge->hash[0] == s->http.key_hash[0] &&
-					  charge->hash[1] == s->http.key_hash[1]))) {
-			charge->heads++;
+		if (http_charge_fits(s, &s->charge[i], kind, reason)) {
+			s->charge[i].heads++;
 			return 0;
 		}
 	}
 	charge = &s->charge[TPS_CHARGES_MAX - 1];
-	s->undecided += kind == HTTP_UNDECIDED ? 0 : 1;
 	if (charge->kind != HTTP_UNDECIDED)
 		s->undecided += charge->heads;
+	if (kind != HTTP_UNDECIDED)
+		s->undecided++;
 	charge->kind = HTTP_UNDECIDED;
 	charge->reason = TPS_REASON_MANY_KEYS;
 	charge->heads++;
@@ -294,9 +309,11 @@ DUAL_GLOBAL int http_trim(struct http_scan *s, __u32 from, __u32 to)
 		from++;
 	if (i > HTTP_PADDING_MAX)
 		return 0;
+	s->value_start = from;
+	dual_reload();
+	from = s->value_start;
 	for (i = 0; i <= HTTP_PADDING_MAX && from < to && http_blank(*HTTP_AT(s, to - 1)); i++)
 		to--;
-	s->value_start = from;
 	s->value_end = to;
 	return i <= HTTP_PADDING_MAX;
 }
@@ -474,7 +491,7 @@ DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 
 /* A step of the loops below reads eight bytes or ends at a line's end; a round is what the verifier
  * walks through at once. Rounds are enough for a chunk of nothing but newlines. */
-#define HTTP_STEPS 256
+#define HTTP_STEPS 32
 #define HTTP_ROUNDS ((HTTP_CHUNK_MAX + HTTP_CARRY) / HTTP_STEPS + 2)
 
 /* Read lines loosely from s->pos on. False when the round was not enough. */
@@ -668,7 +685,8 @@ DUAL_INLINE int http_past_bearer(struct http_scan *s, __u32 bearer)
 	return 1;
 }
 
-/* A line whose first 8 bytes fit key header @number. Returns where to go on, or 0: another name. */
+/* A line [start, pos) whose first 8 bytes fit key header @number. Returns where to go
+ * on, or 0: it has another name. */
 DUAL_GLOBAL int http_key_line(struct http_scan *s, const struct tps_listener *listener,
 			      __u32 number, __u32 start, __u32 pos)
 {
@@ -728,11 +746,13 @@ DUAL_GLOBAL int http_head_end(struct http_scan *s, __u32 pos)
 		s->http.phase = HTTP_VOID; /* no head is open any more */
 		return http_fail(s, reason, pos + 2);
 	}
-	if (key <= HTTP_KEY_FOUND)
-		http_charge(s, key == HTTP_KEY_FOUND ? HTTP_KEY : HTTP_NO_KEY, 0);
-	else
+	if (key > HTTP_KEY_FOUND)
 		http_charge(s, HTTP_UNDECIDED,
 			    key == HTTP_KEY_BAD ? TPS_REASON_BAD_KEY : TPS_REASON_DOUBLED_KEY);
+	else if (!s->charges) /* as a rule; a call less */
+		http_charge_first(s, 0, key == HTTP_KEY_FOUND ? HTTP_KEY : HTTP_NO_KEY, 0);
+	else
+		http_charge(s, key == HTTP_KEY_FOUND ? HTTP_KEY : HTTP_NO_KEY, 0);
 	s->http.head_bytes = 0;
 	s->counted = pos + 2;
 	s->http.phase = s->http.flags & HTTP_CHUNKED ? HTTP_CHUNK_SIZE : HTTP_BODY;
@@ -740,7 +760,7 @@ DUAL_GLOBAL int http_head_end(struct http_scan *s, __u32 pos)
 		s->framed = s->segment_bytes + pos + 2 - HTTP_CARRY;
 	if (s->http.phase == HTTP_BODY)
 		http_skip_here(s);
-	return http_go_loose(s);
+	return s->http.phase < HTTP_OPAQUE ? s->line_start : http_go_loose(s);
 }
 
 /* A line around chunk data, RFC 9112 7.1, [start, pos). */
@@ -785,12 +805,15 @@ DUAL_GLOBAL int http_chunk_line(struct http_scan *s, __u32 start, __u32 pos)
 	return s->line_start;
 }
 
-/* A header line [start, pos) whose name no key header has. */
-DUAL_INLINE int http_header_line(struct http_scan *s, __u32 start, __u32 pos, __u64 word)
+/* A header line [start, pos) that may be about what comes behind the head. */
+DUAL_GLOBAL int http_framing_line(struct http_scan *s, __u32 start, __u32 pos)
 {
-	__u64 more = dual_load64(HTTP_AT(s, start + 8)) | HTTP_SPACES;
+	__u64 word, more;
 
-	word |= HTTP_SPACES;
+	if (!s)
+		return 0;
+	word = dual_load64(HTTP_AT(s, start)) | HTTP_SPACES;
+	more = dual_load64(HTTP_AT(s, start + 8)) | HTTP_SPACES;
 	if (word == HTTP_TEXT('c', 'o', 'n', 't', 'e', 'n', 't', '-')) {
 		if (more << 16 == HTTP_TEXT(0, 0, 'l', 'e', 'n', 'g', 't', 'h'))
 			return http_length_line(s, start, pos);
@@ -798,7 +821,7 @@ DUAL_INLINE int http_header_line(struct http_scan *s, __u32 start, __u32 pos, __
 		if (more == HTTP_TEXT('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') &&
 		    (*HTTP_AT(s, start + 16) | 0x20) == 'g')
 			return http_coding_line(s, start, pos);
-	} else if (word == HTTP_TEXT('u', 'p', 'g', 'r', 'a', 'd', 'e', ':')) {
+	} else {
 		return http_upgrade_line(s, start, pos);
 	}
 	return pos + 2;
@@ -826,26 +849,27 @@ DUAL_GLOBAL int http_odd_byte(struct http_scan *s, __u32 pos)
 	return http_fail(s, TPS_REASON_BARE_LF, pos + 1);
 }
 
-/* The lowest control byte from the last place on is at @pos: the end of a line, as a rule. Returns
- * where to go on. */
-DUAL_GLOBAL int http_line(struct http_scan *s, const struct tps_listener *listener, __u32 pos)
+/* Header lines that begin otherwise are nothing to us: white space (folded), the framing's names,
+ * the key's. */
+#define HTTP_INITIAL(c) (1u << ((c) & 31))
+DUAL_INLINE __u32 http_initials(const struct tps_listener *listener)
 {
-	__u32 start;
-	__u64 word;
+	__u32 initials = HTTP_INITIAL(' ') | HTTP_INITIAL('\t') | HTTP_INITIAL('c') |
+			 HTTP_INITIAL('t') | HTTP_INITIAL('u');
 
-	if (!s || !listener)
-		return 0;
-	if (dual_load16(HTTP_AT(s, pos)) != HTTP_CRLF)
-		return http_odd_byte(s, pos);
-	start = s->line_start;
-	s->line_start = pos + 2;
-	if (s->http.phase == HTTP_START)
-		return http_request_line(s, start, pos);
-	if (s->http.phase != HTTP_HEADERS)
-		return http_chunk_line(s, start, pos);
-	if (start == pos)
-		return http_head_end(s, pos);
-	word = dual_load64(HTTP_AT(s, start));
+	for (__u32 i = 0; i < TPS_KEY_HEADERS_MAX && i < listener->key_headers; i++)
+		initials |= HTTP_INITIAL(listener->key_header[i].name[0]);
+	return initials;
+}
+
+/* A header line that is not empty, [start, pos). */
+DUAL_INLINE int http_header_line(struct http_scan *s, const struct tps_listener *listener,
+				 __u32 start, __u32 pos)
+{
+	__u64 word = dual_load64(HTTP_AT(s, start)), lower = word | HTTP_SPACES;
+
+	if (!(s->initials >> (word & 31) & 1))
+		return pos + 2;
 	if (http_blank(word))
 		return http_fail(s, TPS_REASON_FOLDED, pos + 2);
 	for (__u32 i = 0; i < TPS_KEY_HEADERS_MAX && i < listener->key_headers; i++) {
@@ -858,7 +882,28 @@ DUAL_GLOBAL int http_line(struct http_scan *s, const struct tps_listener *listen
 				return next;
 		}
 	}
-	return http_header_line(s, start, pos, word);
+	if (lower == HTTP_TEXT('c', 'o', 'n', 't', 'e', 'n', 't', '-') ||
+	    lower == HTTP_TEXT('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') ||
+	    lower == HTTP_TEXT('u', 'p', 'g', 'r', 'a', 'd', 'e', ':'))
+		return http_framing_line(s, start, pos);
+	return pos + 2;
+}
+
+/* The lowest control byte from the last place on is at @pos: the end of a line, as a rule. Returns
+ * where to go on. */
+DUAL_INLINE int http_line(struct http_scan *s, const struct tps_listener *listener, __u32 pos)
+{
+	__u32 start;
+
+	if (dual_load16(HTTP_AT(s, pos)) != HTTP_CRLF)
+		return http_odd_byte(s, pos);
+	start = s->line_start;
+	s->line_start = pos + 2;
+	if (s->http.phase == HTTP_HEADERS)
+		return start == pos ? http_head_end(s, pos)
+				    : http_header_line(s, listener, start, pos);
+	return s->http.phase == HTTP_START ? http_request_line(s, start, pos)
+					   : http_chunk_line(s, start, pos);
 }
 
 /* Read lines strictly from s->pos on. False when the round was not enough. */
@@ -871,15 +916,21 @@ DUAL_GLOBAL int http_lines(struct http_scan *s, const struct tps_listener *liste
 	pos = s->pos;
 	end = s->end;
 	for (__u32 i = 0; i < HTTP_STEPS; i++) {
-		__u64 hits;
+		__u64 low, high;
 
 		if (pos >= end)
 			return 1;
-		hits = http_controls(dual_load64(HTTP_AT(s, pos)));
-		if (!hits)
+		low = http_controls(dual_load64(HTTP_AT(s, pos)));
+		high = http_controls(dual_load64(HTTP_AT(s, pos) + 8));
+		if (!(low | high)) {
+			pos += 16;
+			continue;
+		}
+		if (!low) {
+			low = high;
 			pos += 8;
-		else
-			pos = http_line(s, listener, pos + http_lowest(hits));
+		}
+		pos = http_line(s, listener, pos + http_lowest(low));
 	}
 	s->pos = pos;
 	return 0;
@@ -944,12 +995,14 @@ DUAL_GLOBAL int http_scan(struct http_scan *s, const struct tps_listener *listen
 	if (carry > HTTP_CARRY || end > HTTP_CARRY + HTTP_CHUNK_MAX)
 		return 0;
 	dual_store64(HTTP_AT(s, end), HTTP_SPACES); /* no control byte beyond the end is met */
+	dual_store64(HTTP_AT(s, end) + 8, HTTP_SPACES);
 	s->end = end;
 	s->line_start = HTTP_CARRY - carry;
 	s->long_line = s->http.flags & HTTP_LONG_LINE;
 	s->http.flags &= ~HTTP_LONG_LINE;
 	s->http.carry_bytes = 0;
 	s->counted = HTTP_CARRY;
+	s->initials = http_initials(listener);
 	/* Of a carry only a CR at its end was not judged yet. */
 	s->pos = carry && s->bytes[HTTP_CARRY - 1] == '\r' ? HTTP_CARRY - 1 : HTTP_CARRY;
 	if (s->http.phase >= HTTP_BODY)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who sends: from an API key or a source address to a caller's slot, or to a stranger. Also whether a
- * source prefix is banned by hand. Knows no bucket and spends nothing.
+ * Who sends: from an API key or a source address to a caller's slot, or to a stranger. Also whether
+ * a source prefix is banned by hand. Knows no bucket and spends nothing.
  */
 #ifndef TPS_BPF_IDENTIFY_H
 #define TPS_BPF_IDENTIFY_H
@@ -195,11 +195,13 @@ __noinline int identify_banned(struct tps_control *settings, struct frame *frame
 	return 0;
 }
 
-static __always_inline int identify_any_ban(const struct tps_control *settings, const struct frame *frame)
+static __always_inline int identify_any_ban(const struct tps_control *settings,
+					    const struct frame *frame)
 {
 	if (frame->family == 4)
 		return settings->ban_lengths4 != 0;
-	return (settings->ban_lengths6[0] | settings->ban_lengths6[1] | settings->ban_lengths6[2]) != 0;
+	return (settings->ban_lengths6[0] | settings->ban_lengths6[1] |
+		settings->ban_lengths6[2]) != 0;
 }
 
 #endif

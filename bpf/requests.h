@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a TCP segment of an http listener to the transactions in it: keeps the flow's entry, feeds the
- * parser, and has each request head charged to whom it names. Knows sequence numbers and phases;
- * what a head looks like is http.h's, what a token costs is take.h's.
+ * From a TCP segment of an http listener to the transactions in it: keeps the flow's entry, feeds
+ * the parser, and has each request head charged to whom it names. Knows sequence numbers and
+ * phases; what a head looks like is http.h's, what a token costs is take.h's.
  *
  * What is charged, and what must hold for a byte to pass uncharged:
  *   - a head that the parser reads is charged when its last line comes;
  *   - body bytes pass, since the host has the very head that announced them (flow->framed_seq), or
  *     will be charged for them when another head turns up in its place (requests_resent);
- *   - bytes beyond the next one that the parser wants are dropped, unless they lie inside a body: so
- *     nothing reaches the host that was not read in order;
+ *   - bytes beyond the next one that the parser wants are dropped, unless they lie inside a body:
+ * so nothing reaches the host that was not read in order;
  *   - bytes that the host has already pass, since it discards them.
  */
 #ifndef TPS_BPF_REQUESTS_H
@@ -41,6 +41,8 @@ struct requests {
 	struct http_scan doubt; /* requests_doubt() */
 	__u32 listener;
 	__u32 proven;
+	__u32 reason;                 /* requests_charge_all() */
+	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
 };
 
 struct {
@@ -50,19 +52,12 @@ struct {
 	__type(value, struct requests);
 } scratch SEC(".maps");
 
-/* tps_flow.tainted: how the parser came to its place on a connection that it did not see whole. */
-enum requests_taint {
-	REQUESTS_CLEAN,
-	REQUESTS_TAINT_JOINED, /* until it stood at a request's end when the server answered */
-	REQUESTS_TAINT_VOID,   /* for good: this client has shown the host and the gate different bytes */
-};
-
 /* What the segment is, before its bytes are looked at. */
 enum requests_place {
-	REQUESTS_READ,     /* read it from flow.next_seq on */
-	REQUESTS_PASS,     /* pass it; the entry is as it was */
-	REQUESTS_KEEP,     /* pass it; the entry changes */
-	REQUESTS_DROP,     /* out of order */
+	REQUESTS_READ, /* read it from flow.next_seq on */
+	REQUESTS_PASS, /* pass it; the entry is as it was */
+	REQUESTS_KEEP, /* pass it; the entry changes */
+	REQUESTS_DROP, /* out of order */
 	REQUESTS_UNPROVEN,
 };
 
@@ -75,7 +70,7 @@ static __always_inline int requests_in_body(const struct tps_http *http)
 static __always_inline void requests_void(struct tps_flow *flow)
 {
 	http_lose(&flow->http, HTTP_VOID);
-	flow->tainted = REQUESTS_TAINT_VOID;
+	flow->tainted = 1;
 }
 
 /* An entry for a connection that has none, or a stale one. */
@@ -83,7 +78,7 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 					   const struct flow_peer *peer)
 {
 	http_lose(&flow->http, peer->untouched ? HTTP_START : HTTP_JOINED);
-	flow->tainted = peer->untouched ? REQUESTS_CLEAN : REQUESTS_TAINT_JOINED;
+	flow->tainted = 0;
 	flow->next_seq = peer->untouched ? peer->received : frame->seq;
 	flow->framed_seq = flow->next_seq;
 	flow->high_seq = flow->next_seq;
@@ -91,10 +86,10 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 }
 
 /*
- * Bytes before the next one wanted, and the host has not got them all. Body bytes behind framing that
- * the host has confirmed are sent again as often as they must. Else the host may read something else
- * than the gate did: a transaction, and one more for each REQUESTS_BYTES_PER_HEAD that passed behind
- * framing which the host never had.
+ * Bytes before the next one wanted, and the host has not got them all. Body bytes behind framing
+ * that the host has confirmed are sent again as often as they must. Else the host may read
+ * something else than the gate did: a transaction, and one more for each REQUESTS_BYTES_PER_HEAD
+ * that passed behind framing which the host never had.
  */
 static __always_inline enum requests_place requests_resent(struct tps_flow *flow,
 							   const struct frame *frame,
@@ -133,12 +128,27 @@ static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
 }
 
 /*
- * Where a proven segment stands. @flow is the working copy, @known whether it is of an entry. The host
- * may be ahead of the parser: by body bytes that filled a gap, or because the segments passed
- * elsewhere (pause, another device): then the connection is joined again.
+ * The entry does not fit the connection: none was there, or the tuple is used again, or the host
+ * has bytes that the parser did not read. That is no fault of the client's when the gate looked
+ * away in between (@excused: pause, observe), or when it never saw the beginning. Else its framing
+ * is lost: a client that could make the parser forget would pass uncharged.
+ */
+static __always_inline void requests_rejoin(struct tps_flow *flow, int known, int excused,
+					    const struct frame *frame, const struct flow_peer *peer)
+{
+	int lost = known && !excused && !peer->untouched && flow->http.phase != HTTP_JOINED;
+
+	requests_begin(flow, frame, peer);
+	if (lost)
+		requests_void(flow);
+}
+
+/*
+ * Where a proven segment stands. @flow is the working copy, @known whether it is of an entry. The
+ * host may be ahead of the parser by body bytes that filled a gap.
  */
 static __always_inline enum requests_place requests_locate(struct tps_flow *flow, int known,
-							   const struct frame *frame,
+							   int excused, const struct frame *frame,
 							   const struct flow_peer *peer,
 							   __u32 *ret_extra)
 {
@@ -155,7 +165,7 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 	}
 	if (!known || flow_before(flow->next_seq, peer->received) ||
 	    flow_before(peer->right, flow->next_seq))
-		requests_begin(flow, frame, peer);
+		requests_rejoin(flow, known, excused, frame, peer);
 	flow->ack_low = peer->ack_low;
 	flow->ack_high = peer->ack_high;
 	flow->server_next = peer->received;
@@ -166,9 +176,11 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 	return REQUESTS_READ;
 }
 
-/* May a method token at the segment's start be believed? Only if the server answered, and has all. */
+/* May a method token at the segment's start be believed? Only if the server answered, and has all.
+ */
 static __always_inline int requests_may_resync(const struct tps_flow *flow, int known,
-					       const struct frame *frame, const struct flow_peer *peer)
+					       const struct frame *frame,
+					       const struct flow_peer *peer)
 {
 	if (flow->http.phase != HTTP_JOINED && flow->http.phase != HTTP_VOID)
 		return 0;
@@ -236,8 +248,8 @@ static __always_inline void requests_count(const struct take *take, const struct
 }
 
 /*
- * One step of one charge, packed by REQUESTS_STEP(). A global function, so that every kind of caller
- * in every step is verified once. ONLY and TAKE return the reason.
+ * One step of one charge, packed by REQUESTS_STEP(). A global function, so that every kind of
+ * caller in every step is verified once. ONLY and TAKE return the reason.
  */
 __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 what)
 {
@@ -281,34 +293,35 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	return reason;
 }
 
-/* All of the segment's heads, or none: a segment with more heads than tokens is refused whole. */
-static __always_inline __u32 requests_charge_all(struct frame *frame, struct requests *r, int observing)
+/*
+ * All of the segment's heads, or none: a segment with more heads than tokens is refused whole. What
+ * is carried from one round to the next lives in the scratch, or each round would be verified again
+ * for each outcome of those before.
+ */
+static __always_inline __u32 requests_charge_all(struct frame *frame, struct requests *r,
+						 int observing)
 {
-	__u32 reason = TPS_REASON_ALLOWED, charges = r->scan.charges, verdict, taken = 0;
+	__u32 verdict;
 
+	r->reason = TPS_REASON_ALLOWED;
 	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		__u32 got;
-
-		if (i >= charges)
-			break;
-		got = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TAKE, i, 0));
-		if (got == TPS_REASON_EXEMPT)
-			continue;
-		if (got != TPS_REASON_ALLOWED) {
-			reason = got;
-			break;
+		if (i < r->scan.charges &&
+		    (r->reason == TPS_REASON_ALLOWED || r->reason == TPS_REASON_EXEMPT)) {
+			r->taken[i] = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TAKE, i, 0));
+			r->reason = r->taken[i];
+		} else {
+			r->taken[i] = TPS_REASON_MAX;
 		}
-		taken |= 1 << i;
 	}
-	verdict = count_verdict_of(reason, observing);
+	verdict = count_verdict_of(r->reason, observing);
 	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		if (i >= charges)
+		if (i >= r->scan.charges)
 			break;
-		if (verdict != TPS_VERDICT_ALLOWED && taken >> i & 1)
+		if (verdict != TPS_VERDICT_ALLOWED && r->taken[i] == TPS_REASON_ALLOWED)
 			requests_charge(frame, r, REQUESTS_STEP(REQUESTS_GIVE, i, 0));
 		requests_charge(frame, r, REQUESTS_STEP(REQUESTS_COUNT, i, verdict));
 	}
-	return reason;
+	return r->reason;
 }
 
 /* Why heads of this segment name nobody, and that they do. */
@@ -338,6 +351,7 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->high_seq = r->flow.high_seq;
 	flow->turn_ack = r->flow.turn_ack;
 	flow->tainted = r->flow.tainted;
+	flow->epoch = r->flow.epoch;
 	http_save(&r->scan, &flow->http);
 	if (acks) {
 		flow->ack_low = r->flow.ack_low;
@@ -347,7 +361,8 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 }
 
 /* After the bytes [.., @end) were read: where the flow stands now. */
-static __always_inline void requests_advance(struct requests *r, const struct frame *frame, __u32 at)
+static __always_inline void requests_advance(struct requests *r, const struct frame *frame,
+					     __u32 at)
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
@@ -365,9 +380,9 @@ static __always_inline void requests_advance(struct requests *r, const struct fr
 }
 
 /*
- * On a connection whose beginning the gate did not read, "a body" may be requests to the host. So the
- * segment is read a second time as if its framing were lost, and what this finds beyond the heads
- * that were charged is charged to the source.
+ * On a connection whose beginning the gate did not read, "a body" may be requests to the host. So
+ * the segment is read a second time as if its framing were lost, and what this finds beyond the
+ * heads that were charged is charged to the source.
  */
 static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests *r,
 					    struct tps_listener *listener, __u32 at, __u32 left)
@@ -396,14 +411,6 @@ static __always_inline void requests_turn(struct requests *r, const struct frame
 		requests_add(&r->scan, 1, TPS_REASON_HTTP2);
 }
 
-/* A tainted connection stood at a request's end when the server answered: both read it alike. */
-static __always_inline void requests_cleanse(struct tps_flow *flow, const struct frame *frame)
-{
-	if (flow->tainted == REQUESTS_TAINT_JOINED && flow->http.phase == HTTP_START &&
-	    !flow->http.carry_bytes && flow_before(flow->turn_ack, frame->ack))
-		flow->tainted = REQUESTS_CLEAN;
-}
-
 /* The segment's own reading: from flow.next_seq on. 0, or the reason of class error. */
 static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *r,
 					   struct tps_listener *listener, const struct frame *frame,
@@ -430,7 +437,7 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 	if (extra)
 		requests_add(&r->scan, extra, TPS_REASON_VOID);
 	if (r->scan.http.phase == HTTP_VOID)
-		r->flow.tainted = REQUESTS_TAINT_VOID;
+		r->flow.tainted = 1;
 	requests_turn(r, frame);
 	requests_advance(r, frame, r->flow.next_seq);
 	return 0;
@@ -440,7 +447,8 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 static __always_inline __u32 requests_settle(struct frame *frame, struct requests *r,
 					     struct tps_totals *of, int observing)
 {
-	requests_note(r, of);
+	if (r->proven)
+		requests_note(r, of);
 	if (r->scan.charges == 1)
 		return requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
 	return requests_charge_all(frame, r, observing);
@@ -495,7 +503,7 @@ static __always_inline void requests_copy(struct tps_flow *to, const struct tps_
  */
 static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
 {
-	__u32 zero = 0, reason, extra = 0, may_resync = 0, acks;
+	__u32 zero = 0, reason, extra = 0, may_resync = 0, acks, excused;
 	enum requests_place place = REQUESTS_READ;
 	struct flow_peer peer = {};
 	struct take take = {};
@@ -517,6 +525,8 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	take.listener = listener;
 	r->listener = number;
 	r->proven = 1;
+	if (frame->flags & FRAME_URG)
+		return take_order(&take, TPS_REASON_URGENT);
 	flow = bpf_map_lookup_elem(&flows, &frame->flow);
 	if (requests_expected(flow, frame)) {
 		if (requests_more_body(flow, frame))
@@ -531,23 +541,25 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 			reason = requests_settle(frame, r, take.of, take_observes(&take));
 			return take_finish(&take, reason);
 		}
-		if (flow)
+		excused = take_observes(&take);
+		if (flow) {
 			requests_copy(&r->flow, flow);
-		place = requests_locate(&r->flow, flow != NULL, frame, &peer, &extra);
+			excused |= flow->epoch != (__u16)settings->epoch;
+		}
+		place = requests_locate(&r->flow, flow != NULL, excused, frame, &peer, &extra);
 		may_resync = requests_may_resync(&r->flow, flow != NULL, frame, &peer);
 	}
 	if (place == REQUESTS_PASS)
 		return count_pass(take.of, TPS_REASON_RESENT);
 	if (place == REQUESTS_DROP)
-		return take_observes(&take) ? count_pass(take.of, TPS_REASON_OUT_OF_ORDER) :
-					      count_drop(take.of, TPS_REASON_OUT_OF_ORDER);
+		return take_order(&take, TPS_REASON_OUT_OF_ORDER);
+	r->flow.epoch = settings->epoch;
 	acks = peer.untouched || listener->placement == TPS_PLACEMENT_LOCAL;
-	requests_cleanse(&r->flow, frame);
 	if (place == REQUESTS_KEEP) {
 		http_begin(&r->scan, &r->flow.http, settings->secret, 0);
 		requests_save(frame, r, flow, take.of, acks);
-		return count_pass(take.of, r->flow.http.phase == HTTP_JOINED ? TPS_REASON_JOINED :
-									       TPS_REASON_BODY);
+		return count_pass(take.of, r->flow.http.phase == HTTP_JOINED ? TPS_REASON_JOINED
+									     : TPS_REASON_BODY);
 	}
 	reason = requests_read(ctx, r, listener, frame, settings->secret, may_resync, extra);
 	if (reason) {
@@ -556,9 +568,9 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	}
 	if (!r->scan.charges) {
 		requests_save(frame, r, flow, take.of, acks);
-		return count_pass(take.of, r->scan.http.phase == HTTP_HTTP2 ?
-						   TPS_REASON_SAME_TURN :
-						   http_idle_reason(&r->scan));
+		return count_pass(take.of, r->scan.http.phase == HTTP_HTTP2
+						   ? TPS_REASON_SAME_TURN
+						   : http_idle_reason(&r->scan));
 	}
 	reason = requests_settle(frame, r, take.of, take_observes(&take));
 	if (take_refuses(&take, reason))

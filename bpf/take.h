@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Takes a transaction's tokens: from the caller's or the stranger's bucket, then from the listener's.
- * Knows limits and buckets, not packets. What is refused has taken nothing.
+ * Takes a transaction's tokens: from the caller's or the stranger's bucket, then from the
+ * listener's. Knows limits and buckets, not packets. What is refused has taken nothing.
  */
 #ifndef TPS_BPF_TAKE_H
 #define TPS_BPF_TAKE_H
@@ -60,7 +60,8 @@ static __always_inline __u64 take_now_vt(const struct tps_control *settings, buc
 {
 	if (settings->tick_ns && take_coarse(settings, limit) &&
 	    (!listener_limit || take_coarse(settings, listener_limit)))
-		return bucket_now_vt(bpf_jiffies64() * settings->tick_ns + settings->tick_offset_ns);
+		return bucket_now_vt(bpf_jiffies64() * settings->tick_ns +
+				     settings->tick_offset_ns);
 	return bucket_now_vt(bpf_ktime_get_ns());
 }
 
@@ -81,7 +82,7 @@ static __always_inline enum bucket_outcome take_listener(const struct take *take
 	if (!bucket)
 		return BUCKET_TAKEN;
 	return take_from(take_word(&bucket->own, take->proven), take->listener->limit, now_vt,
-			   take->cost);
+			 take->cost);
 }
 
 static __always_inline void take_listener_back(const struct take *take)
@@ -96,16 +97,18 @@ static __always_inline void take_listener_back(const struct take *take)
 		take_back(take_word(&bucket->own, take->proven), take->listener->limit, take->cost);
 }
 
-static __always_inline enum tps_reason take_reason(enum bucket_outcome outcome, enum tps_reason empty)
+static __always_inline enum tps_reason take_reason(enum bucket_outcome outcome,
+						   enum tps_reason empty)
 {
 	if (outcome == BUCKET_TAKEN)
 		return TPS_REASON_ALLOWED;
 	return outcome == BUCKET_EMPTY ? empty : TPS_REASON_CONTENDED;
 }
 
-/* From a bucket that is there, then from the listener's; where that refuses, the first is given back. */
-static __always_inline enum tps_reason take_both(const struct take *take, __u64 *word, bucket_limit rate,
-						 enum tps_reason empty)
+/* From a bucket that is there, then from the listener's; where that refuses, the first is given
+ * back. */
+static __always_inline enum tps_reason take_both(const struct take *take, __u64 *word,
+						 bucket_limit rate, enum tps_reason empty)
 {
 	__u64 now_vt = take_now_vt(take->settings, rate, take->listener->limit);
 	enum bucket_outcome outcome = take_from(word, rate, now_vt, take->cost);
@@ -131,8 +134,8 @@ static __always_inline enum tps_reason take_shared(const struct take *take, buck
 }
 
 /*
- * A stranger's first transaction: its entry is made with the tokens already taken, so that it is not
- * looked up again. The listener is asked first, since an entry cannot be taken back.
+ * A stranger's first transaction: its entry is made with the tokens already taken, so that it is
+ * not looked up again. The listener is asked first, since an entry cannot be taken back.
  */
 static __always_inline enum tps_reason take_first(const struct take *take, struct subject *who,
 						  __u32 transactions)
@@ -165,8 +168,8 @@ static __always_inline enum tps_reason take_first(const struct take *take, struc
 }
 
 /*
- * Takes @take->cost tokens of @who. @transactions is what is counted in a stranger's entry when this
- * makes it. Returns what decided.
+ * Takes @take->cost tokens of @who. @transactions is what is counted in a stranger's entry when
+ * this makes it. Returns what decided.
  */
 static __always_inline enum tps_reason take_tokens(const struct take *take, struct subject *who,
 						   __u32 transactions)
@@ -181,13 +184,13 @@ static __always_inline enum tps_reason take_tokens(const struct take *take, stru
 
 		if (who->limit->flags & TPS_LIMIT_EXEMPT)
 			return TPS_REASON_EXEMPT;
-		if (who->limit->banned_until_ns &&
-		    who->limit->banned_until_ns > bpf_ktime_get_ns())
+		if (who->limit->banned_until_ns && who->limit->banned_until_ns > bpf_ktime_get_ns())
 			return TPS_REASON_BANNED_CALLER;
 		bucket = bpf_map_lookup_elem(&buckets, &slot);
 		if (!bucket)
 			return TPS_REASON_ALLOWED;
-		return take_both(take, take_word(bucket, take->proven), who->rate, TPS_REASON_LIMIT);
+		return take_both(take, take_word(bucket, take->proven), who->rate,
+				 TPS_REASON_LIMIT);
 	}
 	if (who->stranger)
 		return take_both(take, take_word(&who->stranger->bucket, take->proven), who->rate,
@@ -223,8 +226,14 @@ static __always_inline int take_refuses(const struct take *take, __u32 reason)
 /* The end of a packet whose fate a transaction decided. */
 static __always_inline int take_finish(const struct take *take, __u32 reason)
 {
-	return take_refuses(take, reason) ? count_drop(take->of, reason) :
-					    count_pass(take->of, reason);
+	return take_refuses(take, reason) ? count_drop(take->of, reason)
+					  : count_pass(take->of, reason);
+}
+
+/* The end of a packet that the gate cannot let the host read as it is (class order). */
+static __always_inline int take_order(const struct take *take, __u32 reason)
+{
+	return take_observes(take) ? count_pass(take->of, reason) : count_drop(take->of, reason);
 }
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The gate: frame, listener, flow, identify, take, count, verdict. The one XDP entry, the one tc entry
- * at egress, and the clocks that user space asks for.
+ * The gate: frame, listener, flow, identify, take, count, verdict. The one XDP entry, the one tc
+ * entry at egress, and the clocks that user space asks for.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -86,11 +86,11 @@ static __always_inline __u32 gate_unproven_reason(const struct tps_listener *lis
 		break;
 	}
 	if (listener->protocol == TPS_PROTOCOL_TCP)
-		return (frame->flags & (FRAME_SYN | FRAME_ACK | FRAME_RST)) == FRAME_SYN ?
-			       TPS_REASON_SYN :
-			       TPS_REASON_MAX;
-	return frame->payload_bytes && frame->flags & FRAME_SYN ? TPS_REASON_SYN_PAYLOAD :
-								 TPS_REASON_MAX;
+		return (frame->flags & (FRAME_SYN | FRAME_ACK | FRAME_RST)) == FRAME_SYN
+			       ? TPS_REASON_SYN
+			       : TPS_REASON_MAX;
+	return frame->payload_bytes && frame->flags & FRAME_SYN ? TPS_REASON_SYN_PAYLOAD
+								: TPS_REASON_MAX;
 }
 
 static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control *settings,
@@ -110,8 +110,8 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 	why = gate_unproven_reason(listener, frame, outcome);
 	if (why != TPS_REASON_MAX)
 		return gate_unproven(frame, number, why);
-	if (listener->protocol == TPS_PROTOCOL_HTTP && frame->payload_bytes &&
-	    !(frame->flags & FRAME_RST))
+	if (listener->protocol == TPS_PROTOCOL_HTTP && !(frame->flags & FRAME_RST) &&
+	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return requests_gate(ctx, frame, number);
 	return count_pass(count_totals(number), TPS_REASON_NO_PAYLOAD);
 }
@@ -135,7 +135,8 @@ static __always_inline enum tps_reason gate_pass_reason(int outcome)
 	}
 }
 
-/* A global function, so that what follows is verified once and not for each way through the headers. */
+/* A global function, so that what follows is verified once and not for each way through the
+ * headers. */
 __noinline int gate_frame(struct xdp_md *ctx, struct frame *frame)
 {
 	if (!frame)

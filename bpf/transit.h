@@ -48,16 +48,19 @@ static __always_inline void transit_update(struct tps_flow *flow, const struct f
 /* A connection that was there before the gate: its server speaks, so it exists. */
 __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 {
+	struct tps_control *settings;
 	struct requests *r;
 	__u32 zero = 0;
 
 	if (!frame || !key)
 		return 0;
+	settings = bpf_map_lookup_elem(&control, &zero);
 	r = bpf_map_lookup_elem(&scratch, &zero);
-	if (!r)
+	if (!settings || !r)
 		return 0;
 	http_lose(&r->flow.http, HTTP_JOINED);
-	r->flow.tainted = REQUESTS_TAINT_JOINED;
+	r->flow.tainted = 0;
+	r->flow.epoch = settings->epoch;
 	r->flow.next_seq = frame->ack;
 	r->flow.framed_seq = frame->ack;
 	r->flow.high_seq = frame->ack;
@@ -92,8 +95,9 @@ static __always_inline void transit_leaving(struct frame *frame)
 		transit_update(flow, frame);
 		return;
 	}
-	/* the ACK of a request head whose first part was dropped, or of a FIN, proves no more than the
-	 * handshake did: then the client's first segment makes the entry, from its first byte */
+	/* the ACK of a request head whose first part was dropped, or of a FIN, proves no more than
+	 * the handshake did: then the client's first segment makes the entry, from its first byte
+	 */
 	handshake = bpf_map_lookup_elem(&handshakes, &key);
 	if (!handshake || handshake->client_next != frame->ack)
 		transit_join(frame, &key);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The contract between the gate and user space: every map key and value, every enum and every bound.
- * All of it is host byte order unless the name ends in _be; padding is explicit and zero. Knows no
- * map definition (bpf/maps.h) and no pin path (tps/names.h).
+ * The contract between the gate and user space: every map key and value, every enum and every
+ * bound. All of it is host byte order unless the name ends in _be; padding is explicit and zero.
+ * Knows no map definition (bpf/maps.h) and no pin path (tps/names.h).
  *
  * Changing the meaning of a field means renaming it or raising TPS_ABI_VERSION: the layout hash in
  * `meta` covers names, offsets and types.
@@ -17,15 +17,15 @@
 
 /* ---- bounds -------------------------------------------------------------------------------- */
 
-#define TPS_NAME_LEN 64          /* names of callers and listeners, with the NUL */
-#define TPS_TIER_NAME_LEN 32     /* with the NUL */
-#define TPS_TEXT_LEN 64          /* a ban's reason, with the NUL */
-#define TPS_LISTENERS_MAX 64     /* listener 0 stands for "not a listener's" */
+#define TPS_NAME_LEN 64      /* names of callers and listeners, with the NUL */
+#define TPS_TIER_NAME_LEN 32 /* with the NUL */
+#define TPS_TEXT_LEN 64      /* a ban's reason, with the NUL */
+#define TPS_LISTENERS_MAX 64 /* listener 0 stands for "not a listener's" */
 #define TPS_TIERS_MAX 32
 #define TPS_PORTS_PER_LISTENER 16
 #define TPS_KEY_HEADERS_MAX 4
-#define TPS_HEADER_NAME_MAX 32   /* bytes of a key header's name */
-#define TPS_KEY_BYTES_MAX 128    /* bytes of an API key */
+#define TPS_HEADER_NAME_MAX 32 /* bytes of a key header's name */
+#define TPS_KEY_BYTES_MAX 128  /* bytes of an API key */
 #define TPS_COST_MAX 1000
 #define TPS_VLAN_TAGS_MAX 2
 #define TPS_IPV6_HEADERS_MAX 8   /* extension headers before the transport header */
@@ -56,76 +56,75 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 #define TPS_PLACEMENTS(X) X(LOCAL, "local") X(TRANSIT, "transit")
 
 /* A transaction's fate. */
-#define TPS_VERDICTS(X)                                                                            \
-	X(ALLOWED, "allowed", "within the limit, or exempt: the request went on")                  \
-	X(REFUSED, "refused", "over a limit")                                                      \
-	X(BANNED, "banned", "of a banned source or caller")                                        \
+#define TPS_VERDICTS(X) \
+	X(ALLOWED, "allowed", "within the limit, or exempt: the request went on") \
+	X(REFUSED, "refused", "over a limit") \
+	X(BANNED, "banned", "of a banned source or caller") \
 	X(WOULD_REFUSE, "would_refuse", "observing: over a limit or banned, and passed")
 
 /* A packet's. */
 #define TPS_ACTIONS(X) X(PASS, "pass") X(DROP, "drop") X(TX, "tx")
 
 /*
- * Why. Each packet has one final reason (tps_totals.packets); what was noticed on the way is noted as
- * well (tps_totals.notes). The class says which question a reason answers:
- *   pass      what passes without being a transaction
- *   verdict   what decided over a transaction
- *   order     what was dropped so that the sender's retransmission restores the order
- *   unproven  why a transaction could not be proven (charged to the unproven bucket)
- *   undecided why a request head names nobody for certain (charged to the source)
- *   note      noticed on the way
- *   error     an internal error: the packet passed
+ * Why. Each packet has one final reason (tps_totals.packets); what was noticed on the way is noted
+ * as well (tps_totals.notes). The class says which question a reason answers: pass      what passes
+ * without being a transaction verdict   what decided over a transaction order     what was dropped
+ * so that the sender's retransmission restores the order unproven  why a transaction could not be
+ * proven (charged to the unproven bucket) undecided why a request head names nobody for certain
+ * (charged to the source) note      noticed on the way error     an internal error: the packet
+ * passed
  */
-#define TPS_REASONS(X)                                                                             \
-	X(NOT_LISTENER, "not_listener", pass, "no listener has this port")                         \
-	X(NOT_IP, "not_ip", pass, "ARP and other protocols beside IP")                             \
-	X(NOT_TRANSPORT, "not_transport", pass, "IP, but neither TCP nor UDP")                     \
-	X(LATER_FRAGMENT, "later_fragment", pass, "an IP fragment after the first")                \
-	X(MALFORMED, "malformed", pass, "headers cut short or contradictory")                      \
-	X(TOO_MANY_TAGS, "too_many_tags", pass, "more than two VLAN tags")                         \
-	X(PAUSED, "paused", pass, "the kill switch is on")                                         \
-	X(NO_PAYLOAD, "no_payload", pass, "a TCP segment that carries no transaction")             \
-	X(PARTIAL_HEAD, "partial_head", pass, "a request head that goes on in the next segment")   \
-	X(BODY, "body", pass, "bytes of a request body")                                           \
-	X(RESENT, "resent", pass, "bytes that the host has already")                               \
-	X(JOINED, "joined", pass, "a connection older than its entry")                             \
-	X(OPAQUE, "opaque", pass, "after a protocol upgrade or CONNECT")                           \
-	X(SAME_TURN, "same_turn", pass, "HTTP/2: no new server data since the last charge")        \
-	X(ALLOWED, "allowed", verdict, "within the limit")                                         \
-	X(EXEMPT, "exempt", verdict, "of an exempt caller")                                        \
-	X(LIMIT, "limit", verdict, "over the caller's or the stranger's limit")                    \
-	X(LISTENER_LIMIT, "listener_limit", verdict, "over the listener's own limit")              \
-	X(SHARED_LIMIT, "shared_limit", verdict, "over the strangers' shared limit, table full")   \
-	X(BANNED_PREFIX, "banned_prefix", verdict, "source prefix banned by hand")                 \
-	X(BANNED_CALLER, "banned_caller", verdict, "caller banned by hand")                        \
-	X(CONTENDED, "contended", verdict, "retries of a bucket ran out")                          \
-	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head")           \
-	X(NO_SOCKET, "no_socket", unproven, "no socket on this host: is the placement transit?")   \
-	X(OUTSIDE_WINDOW, "outside_window", unproven, "outside the socket's windows")              \
-	X(NO_HANDSHAKE, "no_handshake", unproven, "ahead of a proven handshake")                   \
-	X(SYN_PAYLOAD, "syn_payload", unproven, "a SYN that carries payload")                      \
-	X(SYN, "syn", unproven, "a connection attempt: anybody can forge it")                      \
-	X(DATAGRAM, "datagram", unproven, "a datagram: anybody can forge it")                      \
+#define TPS_REASONS(X) \
+	X(NOT_LISTENER, "not_listener", pass, "no listener has this port") \
+	X(NOT_IP, "not_ip", pass, "ARP and other protocols beside IP") \
+	X(NOT_TRANSPORT, "not_transport", pass, "IP, but neither TCP nor UDP") \
+	X(LATER_FRAGMENT, "later_fragment", pass, "an IP fragment after the first") \
+	X(MALFORMED, "malformed", pass, "headers cut short or contradictory") \
+	X(TOO_MANY_TAGS, "too_many_tags", pass, "more than two VLAN tags") \
+	X(PAUSED, "paused", pass, "the kill switch is on") \
+	X(NO_PAYLOAD, "no_payload", pass, "a TCP segment that carries no transaction") \
+	X(PARTIAL_HEAD, "partial_head", pass, "a request head that goes on in the next segment") \
+	X(BODY, "body", pass, "bytes of a request body") \
+	X(RESENT, "resent", pass, "bytes that the host has already") \
+	X(JOINED, "joined", pass, "a connection older than its entry") \
+	X(OPAQUE, "opaque", pass, "after a protocol upgrade or CONNECT") \
+	X(SAME_TURN, "same_turn", pass, "HTTP/2: no new server data since the last charge") \
+	X(ALLOWED, "allowed", verdict, "within the limit") \
+	X(EXEMPT, "exempt", verdict, "of an exempt caller") \
+	X(LIMIT, "limit", verdict, "over the caller's or the stranger's limit") \
+	X(LISTENER_LIMIT, "listener_limit", verdict, "over the listener's own limit") \
+	X(SHARED_LIMIT, "shared_limit", verdict, "over the strangers' shared limit, table full") \
+	X(BANNED_PREFIX, "banned_prefix", verdict, "source prefix banned by hand") \
+	X(BANNED_CALLER, "banned_caller", verdict, "caller banned by hand") \
+	X(CONTENDED, "contended", verdict, "retries of a bucket ran out") \
+	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head") \
+	X(URGENT, "urgent", order, "TCP urgent data, which the host takes out of the stream") \
+	X(NO_SOCKET, "no_socket", unproven, "no socket on this host: is the placement transit?") \
+	X(OUTSIDE_WINDOW, "outside_window", unproven, "outside the socket's windows") \
+	X(NO_HANDSHAKE, "no_handshake", unproven, "ahead of a proven handshake") \
+	X(SYN_PAYLOAD, "syn_payload", unproven, "a SYN that carries payload") \
+	X(SYN, "syn", unproven, "a connection attempt: anybody can forge it") \
+	X(DATAGRAM, "datagram", unproven, "a datagram: anybody can forge it") \
 	X(FIRST_FRAGMENT, "first_fragment", unproven, "the first fragment of a listener's packet") \
 	X(TOO_MANY_HEADERS, "too_many_headers", unproven, "more IPv6 extension headers than read") \
-	X(BAD_REQUEST_LINE, "bad_request_line", undecided, "not METHOD SP target SP HTTP/1.x")     \
-	X(BARE_LF, "bare_lf", undecided, "a line that ends without CR")                            \
-	X(CONTROL_BYTE, "control_byte", undecided, "a bare CR or another control byte in a head")  \
-	X(FOLDED, "folded", undecided, "obsolete line folding")                                    \
-	X(SPACE_BEFORE_COLON, "space_before_colon", undecided, "white space before the colon")     \
-	X(DOUBLED_KEY, "doubled_key", undecided, "the key header more than once")                  \
-	X(BAD_KEY, "bad_key", undecided, "a key over 128 bytes or padded without end")             \
-	X(BAD_LENGTH, "bad_length", undecided, "body framing that contradicts itself")             \
-	X(LONG_HEAD, "long_head", undecided, "a request head over 32 KiB")                         \
-	X(MANY_KEYS, "many_keys", undecided, "more different keys in a segment than are told")     \
-	X(VOID, "void", undecided, "after bytes that the host may have read otherwise")            \
-	X(HTTP2, "http2", undecided, "a turn of HTTP/2 without TLS")                               \
-	X(UNKNOWN_KEY, "unknown_key", note, "an API key that no caller has")                       \
-	X(STALE_SLOT, "stale_slot", note, "an identity of a caller that has gone")                 \
-	X(NO_SCRATCH, "no_scratch", error, "per-CPU memory was not there")                         \
-	X(NO_CONTROL, "no_control", error, "a settings map was not there")                         \
-	X(NO_FLOW, "no_flow", error, "a flow entry could not be made")                             \
-	X(NO_STRANGER, "no_stranger", error, "a stranger's entry could not be made")               \
+	X(BAD_REQUEST_LINE, "bad_request_line", undecided, "not METHOD SP target SP HTTP/1.x") \
+	X(BARE_LF, "bare_lf", undecided, "a line that ends without CR") \
+	X(CONTROL_BYTE, "control_byte", undecided, "a bare CR or another control byte in a head") \
+	X(FOLDED, "folded", undecided, "obsolete line folding") \
+	X(SPACE_BEFORE_COLON, "space_before_colon", undecided, "white space before the colon") \
+	X(DOUBLED_KEY, "doubled_key", undecided, "the key header more than once") \
+	X(BAD_KEY, "bad_key", undecided, "a key over 128 bytes or padded without end") \
+	X(BAD_LENGTH, "bad_length", undecided, "body framing that contradicts itself") \
+	X(LONG_HEAD, "long_head", undecided, "a request head over 32 KiB") \
+	X(MANY_KEYS, "many_keys", undecided, "more different keys in a segment than are told") \
+	X(VOID, "void", undecided, "after bytes that the host may have read otherwise") \
+	X(HTTP2, "http2", undecided, "a turn of HTTP/2 without TLS") \
+	X(UNKNOWN_KEY, "unknown_key", note, "an API key that no caller has") \
+	X(STALE_SLOT, "stale_slot", note, "an identity of a caller that has gone") \
+	X(NO_SCRATCH, "no_scratch", error, "per-CPU memory was not there") \
+	X(NO_CONTROL, "no_control", error, "a settings map was not there") \
+	X(NO_FLOW, "no_flow", error, "a flow entry could not be made") \
+	X(NO_STRANGER, "no_stranger", error, "a stranger's entry could not be made") \
 	X(NO_READ, "no_read", error, "the payload could not be read")
 
 #define TPS_ENUM_VERDICT(id, ...) TPS_VERDICT_##id,
@@ -149,21 +148,21 @@ struct tps_rate {
 
 /* control: one entry. Written by tpsctl, read by the gate for each packet. */
 struct tps_control {
-	__u32 paused;           /* the kill switch: all passes, uncharged */
-	__u32 observe;          /* every listener observes */
-	__u32 generation;       /* raised after each change of sources; never 0 */
+	__u32 paused;     /* the kill switch: all passes, uncharged */
+	__u32 observe;    /* every listener observes */
+	__u32 generation; /* raised after each change of sources; never 0 */
 	__u32 default_tier;
-	__u32 sources4;         /* is there any source prefix, IPv4 / IPv6? (counts) */
+	__u32 sources4; /* is there any source prefix, IPv4 / IPv6? (counts) */
 	__u32 sources6;
-	__u32 sources6_long;    /* IPv6 prefixes longer than /64: a /64 is not one caller then */
-	__u32 transit;          /* listeners with placement transit */
-	__u32 listeners;        /* of any kind */
-	__u32 zero;
-	__u64 ban_lengths4;     /* bit n: some IPv4 ban has prefix length n (0..32) */
-	__u64 ban_lengths6[3];  /* bit n % 64 of word n / 64 (0..128) */
-	__u64 secret[2];        /* of the API key hash; the bytes of /etc/tps/secret */
-	__u64 tick_ns;          /* of jiffies; 0: read no jiffies */
-	__u64 tick_offset_ns;   /* jiffies64 * tick_ns + this lags CLOCK_MONOTONIC by 0 .. 1 tick */
+	__u32 sources6_long; /* IPv6 prefixes longer than /64: a /64 is not one caller then */
+	__u32 transit;       /* listeners with placement transit */
+	__u32 listeners;     /* of any kind */
+	__u32 epoch; /* raised when the gate looks away or back: pause, resume, observe, enforce */
+	__u64 ban_lengths4;    /* bit n: some IPv4 ban has prefix length n (0..32) */
+	__u64 ban_lengths6[3]; /* bit n % 64 of word n / 64 (0..128) */
+	__u64 secret[2];       /* of the API key hash; the bytes of /etc/tps/secret */
+	__u64 tick_ns;         /* of jiffies; 0: read no jiffies */
+	__u64 tick_offset_ns;  /* jiffies64 * tick_ns + this lags CLOCK_MONOTONIC by 0 .. 1 tick */
 };
 
 /* A name of a header that carries the key, made ready for comparing 8 bytes at a time: a header
@@ -235,8 +234,8 @@ struct tps_caller {
 	char ban_reason[TPS_TEXT_LEN];
 };
 
-/* Slot 0 is never a caller's: its counters are the strangers', all together (an evicted stranger takes
- * its own along). */
+/* Slot 0 is never a caller's: its counters are the strangers', all together (an evicted stranger
+ * takes its own along). */
 #define TPS_SLOT_STRANGERS 0
 
 /* A slot and which of its tenants is meant. */
@@ -294,8 +293,8 @@ struct tps_meta {
 	__u32 magic;
 	__u32 abi_version;
 	__u64 layout_hash;
-	__u32 hint_slot; /* no slot below this one is free; for user space */
-	__u32 last_generation; /* of a slot's tenant: no two tenants ever share one */
+	__u32 hint_slot;                 /* no slot below this one is free; for user space */
+	__u32 last_generation;           /* of a slot's tenant: no two tenants ever share one */
 	char version[TPS_TIER_NAME_LEN]; /* of the tpsctl that made the maps */
 };
 
@@ -313,8 +312,8 @@ struct tps_listener_bucket {
 	struct tps_bucket strangers; /* shared by strangers whose entry could not be made */
 };
 
-/* strangers: LRU hash by source address (IPv6: /64). Also remembers to whom a source belongs, so that
- * the prefix tries are walked once per address and change of sources. */
+/* strangers: LRU hash by source address (IPv6: /64). Also remembers to whom a source belongs, so
+ * that the prefix tries are walked once per address and change of sources. */
 struct tps_address {
 	__u64 word; /* IPv6: the first 8 bytes; IPv4: TPS_ADDRESS_IPV4 | address (host order) */
 };
@@ -328,7 +327,8 @@ struct tps_stranger {
 	__u64 verdicts[TPS_VERDICT_MAX];
 };
 
-/* counters: per-CPU array by slot, transactions by verdict; TPS_SLOT_STRANGERS: of all strangers. */
+/* counters: per-CPU array by slot, transactions by verdict; TPS_SLOT_STRANGERS: of all strangers.
+ */
 struct tps_counter {
 	__u64 verdicts[TPS_VERDICT_MAX];
 };
@@ -340,7 +340,8 @@ struct tps_totals {
 	__u64 notes[TPS_REASON_MAX];
 };
 
-/* ---- flows ------------------------------------------------------------------------------------ */
+/* ---- flows ------------------------------------------------------------------------------------
+ */
 
 /* As the client sends: source first. IPv4 as ::ffff:a.b.c.d. */
 struct tps_flow_key {
@@ -352,9 +353,9 @@ struct tps_flow_key {
 
 /* The HTTP parser between two segments; see bpf/http.h. */
 struct tps_http {
-	__u8 phase;  /* enum http_phase */
-	__u8 key;    /* enum http_key: of the head that is open */
-	__u8 flags;  /* HTTP_* */
+	__u8 phase; /* enum http_phase */
+	__u8 key;   /* enum http_key: of the head that is open */
+	__u8 flags; /* HTTP_* */
 	__u8 carry_bytes;
 	__u32 head_bytes; /* of the head that is open */
 	__u64 body_bytes; /* still to come */
@@ -362,7 +363,8 @@ struct tps_http {
 	__u8 carry[TPS_CARRY_BYTES];
 };
 
-/* flows: LRU hash, written by the gate alone. Made by proof only. Sequence numbers are host order. */
+/* flows: LRU hash, written by the gate alone. Made by proof only. Sequence numbers are host order.
+ */
 struct tps_flow {
 	__u32 next_seq;   /* the next byte that the parser wants */
 	__u32 framed_seq; /* end of the last byte that was read as anything but a body */
@@ -371,11 +373,13 @@ struct tps_flow {
 	__u32 ack_low;    /* acks within [low, high] need no lookup */
 	__u32 ack_high;
 	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
-	__u32 tainted;     /* enum requests_taint, bpf/requests.h */
+	__u16 tainted;     /* its framing was lost once */
+	__u16 epoch;       /* control.epoch when it was last read */
 	struct tps_http http;
 };
 
-/* handshakes: LRU hash by tps_flow_key. Placement transit: SYN-ACKs that left on a hooked device. */
+/* handshakes: LRU hash by tps_flow_key. Placement transit: SYN-ACKs that left on a hooked device.
+ */
 struct tps_handshake {
 	__u32 client_next; /* the SYN-ACK's ack */
 	__u32 server_next; /* the SYN-ACK's seq + 1 */

@@ -13,7 +13,8 @@
 
 #define BUCKET_VT_SHIFT 6
 #define BUCKET_EPOCH_NS (1ULL << 56)
-/* burst * interval may not exceed the epoch, or a floor could pass below zero: 2^56 ns = 2.28 years. */
+/* burst * interval may not exceed the epoch, or a floor could pass below zero: 2^56 ns = 2.28
+ * years. */
 #define BUCKET_BURST_VT_MAX (BUCKET_EPOCH_NS << BUCKET_VT_SHIFT)
 /* Clocks of two CPUs, and jiffies against ktime, differ by less than this; a word further ahead of
  * now is garbage: 1 s. */
@@ -22,8 +23,8 @@
 
 /*
  * A limit packed in one word, so that replacing it is one store and no reader ever sees a new rate
- * with an old burst: burst (32 bits) | exponent (8) | mantissa (24); interval_vt = mantissa << exponent.
- * 24 bits hold every interval to 3e-8. Zero means "no limit here".
+ * with an old burst: burst (32 bits) | exponent (8) | mantissa (24); interval_vt = mantissa <<
+ * exponent. 24 bits hold every interval to 3e-8. Zero means "no limit here".
  */
 typedef __u64 bucket_limit;
 
@@ -37,8 +38,8 @@ DUAL_INLINE __u32 limit_burst(bucket_limit limit)
 	return limit >> 32;
 }
 
-/* @burst tokens, a token each @interval_vt (1 .. 2^62, rounded to 24 significant bits). Zero when the
- * pair cannot be held: burst 0, interval 0, or burst * interval beyond BUCKET_BURST_VT_MAX. */
+/* @burst tokens, a token each @interval_vt (1 .. 2^62, rounded to 24 significant bits). Zero when
+ * the pair cannot be held: burst 0, interval 0, or burst * interval beyond BUCKET_BURST_VT_MAX. */
 DUAL_INLINE bucket_limit limit_make(__u64 interval_vt, __u32 burst)
 {
 	__u32 exponent = 0;
@@ -47,7 +48,8 @@ DUAL_INLINE bucket_limit limit_make(__u64 interval_vt, __u32 burst)
 		return 0;
 	while ((interval_vt >> exponent) >= (1 << 24))
 		exponent++;
-	if (exponent && (interval_vt >> (exponent - 1)) & 1 && (interval_vt >> exponent) < (1 << 24) - 1)
+	if (exponent && (interval_vt >> (exponent - 1)) & 1 &&
+	    (interval_vt >> exponent) < (1 << 24) - 1)
 		interval_vt += 1ULL << exponent;
 	return (__u64)burst << 32 | (__u64)exponent << 24 | interval_vt >> exponent;
 }
@@ -113,10 +115,11 @@ enum bucket_outcome {
 #define BUCKET_CAS_TRIES 16
 
 /*
- * Take @cost tokens of @limit from @word at @now_vt, on any number of CPUs. A refusal does not write
- * (but for a word in the far future, which is set back to now).
+ * Take @cost tokens of @limit from @word at @now_vt, on any number of CPUs. A refusal does not
+ * write (but for a word in the far future, which is set back to now).
  */
-DUAL_INLINE enum bucket_outcome bucket_take(__u64 *word, bucket_limit limit, __u64 now_vt, __u32 cost)
+DUAL_INLINE enum bucket_outcome bucket_take(__u64 *word, bucket_limit limit, __u64 now_vt,
+					    __u32 cost)
 {
 	__u64 floor_vt = bucket_floor_vt(now_vt, limit);
 	__u64 tat_vt = *(volatile __u64 *)word;

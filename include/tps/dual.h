@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a header needs to compile for the BPF target and for the host alike. The only place that asks
- * which of the two it is; knows no map, no helper and no clock.
+ * What a header needs to compile for the BPF target and for the host alike. The only place that
+ * asks which of the two it is; knows no map, no helper and no clock.
  */
 #ifndef TPS_DUAL_H
 #define TPS_DUAL_H
@@ -14,7 +14,8 @@
 #define dual_memcpy __builtin_memcpy
 #define dual_memset __builtin_memset
 
-/* An empty asm that makes @v opaque to the optimiser, so that it keeps a bound the verifier needs. */
+/* An empty asm that makes @v opaque to the optimiser, so that it keeps a bound the verifier needs.
+ */
 #define dual_opaque(v) asm volatile("" : "+r"(v))
 
 /* What was stored is loaded again. From memory that a global function was given, the verifier then
@@ -24,8 +25,8 @@
 /* A global BPF function: the verifier checks it once, whoever calls it. */
 #define DUAL_GLOBAL __attribute__((noinline))
 
-/* Unaligned loads from map memory are accepted by the verifier; an aligned(1) type is not used, since
- * clang would then load byte by byte. */
+/* Unaligned loads from map memory are accepted by the verifier; an aligned(1) type is not used,
+ * since clang would then load byte by byte. */
 static inline __attribute__((always_inline)) __u64 dual_load64(const void *from)
 {
 	return *(const __u64 *)from;

@@ -20,25 +20,25 @@
 
 /* Every pinned map: X(name, capacity that `--capacity NAME=N` may set, or 0 when it is fixed).
  * The name is the pin name and the name in metrics. */
-#define TPS_MAPS(X)                                                                                \
-	X(meta, 0)                                                                                 \
-	X(control, 0)                                                                              \
-	X(devices, 0)                                                                              \
-	X(ports, 0)                                                                                \
-	X(listeners, 0)                                                                            \
-	X(listener_buckets, 0)                                                                     \
-	X(tiers, 0)                                                                                \
-	X(callers, 65536)                                                                          \
-	X(limits, 65536)                                                                           \
-	X(buckets, 65536)                                                                          \
-	X(counters, 65536)                                                                         \
-	X(sources4, 65536)                                                                         \
-	X(sources6, 65536)                                                                         \
-	X(keys, 65536)                                                                             \
-	X(bans, 65536)                                                                             \
-	X(strangers, 262144)                                                                       \
-	X(flows, 131072)                                                                           \
-	X(handshakes, 16384)                                                                       \
+#define TPS_MAPS(X) \
+	X(meta, 0) \
+	X(control, 0) \
+	X(devices, 0) \
+	X(ports, 0) \
+	X(listeners, 0) \
+	X(listener_buckets, 0) \
+	X(tiers, 0) \
+	X(callers, 65536) \
+	X(limits, 65536) \
+	X(buckets, 65536) \
+	X(counters, 65536) \
+	X(sources4, 65536) \
+	X(sources6, 65536) \
+	X(keys, 65536) \
+	X(bans, 65536) \
+	X(strangers, 262144) \
+	X(flows, 131072) \
+	X(handshakes, 16384) \
 	X(totals, 0)
 
 /* Of these, the arrays by slot follow `callers`: they are not set by themselves. */

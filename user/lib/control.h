@@ -7,6 +7,10 @@
 
 #include "gate.h"
 
+/* To be called before and after each change that makes the gate look away from connections, or back
+ * at them (tps_flow.epoch). */
+void tps_epoch_raise(struct tps_gate *gate);
+
 /* Whether anything changed. The gate must be open for writing. */
 bool tps_pause_set(struct tps_gate *gate, bool paused);
 bool tps_observe_set(struct tps_gate *gate, bool observe);

@@ -13,6 +13,7 @@
 
 #include <tps/bucket.h>
 
+#include "control.h"
 #include "counts.h"
 #include "grace.h"
 #include "label.h"
@@ -375,11 +376,13 @@ int tps_listener_set(struct tps_gate *gate, const struct tps_listener *want, boo
 	if (ret_changed)
 		*ret_changed = memcmp(&gate->listeners[number], &listener, sizeof(listener)) != 0 ||
 			       !ports_agree(gate, &listener, number);
+	tps_epoch_raise(gate);
 	counts_set(gate, number, &listener, true);
 	ports_clear(gate, &listener, number);
 	listener_store(&gate->listeners[number], &listener);
 	ports_store(gate, &listener, number);
 	counts_set(gate, number, &listener, false);
+	tps_epoch_raise(gate);
 	return 0;
 }
 
@@ -390,10 +393,12 @@ int tps_listener_delete(struct tps_gate *gate, const char *name, struct tps_why 
 
 	if (number < 0)
 		return number;
+	tps_epoch_raise(gate);
 	ports_clear(gate, NULL, number);
 	word_put(&gate->listeners[number], 1, 0);
 	listener_store(&gate->listeners[number], &none);
 	counts_set(gate, number, NULL, false);
+	tps_epoch_raise(gate);
 	return 0;
 }
 
@@ -405,6 +410,8 @@ int tps_listener_mode_set(struct tps_gate *gate, int listener, enum tps_mode mod
 	if (ret_changed)
 		*ret_changed = want.mode != mode;
 	want.mode = mode;
+	tps_epoch_raise(gate);
 	word_put(&gate->listeners[listener], 1, word_of(&want, 1));
+	tps_epoch_raise(gate);
 	return 0;
 }
