@@ -100,7 +100,7 @@ daemon_start()
 @test "under ip netns exec a first attach is refused, and says how to do it" {
 	local other=$lab_dir/other/bpf
 
-	mkdir -p -m 0700 "$lab_dir/other"
+	install -d -m 0700 "$lab_dir/other"
 	run ip netns exec "$(lab_netns server)" "$tpsctl" --root "$other" attach "$lab_device"
 	assert_failure 1
 	assert_output --partial -- --netns
