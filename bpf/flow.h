@@ -201,20 +201,19 @@ static __always_inline __u32 flow_read_host(struct xdp_md *ctx, const struct fra
 	return reason;
 }
 
-/* What was seen leaving: the newest of the flow's entry, else the SYN-ACK. */
+/* What was seen leaving: the newest of it stands in the flow's entry, before that the SYN-ACK. */
 static __always_inline __u32 flow_read_transit(const struct frame *frame,
 					       const struct tps_flow *flow, struct flow_peer *ret)
 {
-	struct tps_handshake *handshake;
+	if (!flow) {
+		struct tps_handshake *handshake;
 
-	handshake = bpf_map_lookup_elem(&handshakes, &frame->flow);
-	if (handshake && (!flow || frame->seq == handshake->client_next) &&
-	    frame->ack == handshake->server_next) {
+		handshake = bpf_map_lookup_elem(&handshakes, &frame->flow);
+		if (!handshake || frame->ack != handshake->server_next)
+			return TPS_REASON_NO_HANDSHAKE;
 		flow_read_handshake(handshake->client_next, handshake->server_next, ret);
 		return 0;
 	}
-	if (!flow)
-		return TPS_REASON_NO_HANDSHAKE;
 	ret->received = flow->server_next;
 	ret->right = flow->server_next + FLOW_ACK_BEHIND;
 	ret->ack_low = flow->ack_high - FLOW_ACK_BEHIND;

@@ -970,11 +970,6 @@ DUAL_GLOBAL int http_rest(struct http_scan *s)
 		return 0;
 	if (s->pos < s->end || s->http.phase == HTTP_VOID)
 		s->met |= HTTP_MET(s->http.phase & 15);
-	if (s->http.phase == HTTP_JOINED) {
-		if (!(s->http.flags & HTTP_RESYNC))
-			s->line_start = s->end;
-		return 0;
-	}
 	for (__u32 i = 0; i < HTTP_ROUNDS; i++)
 		if (http_loose_lines(s))
 			break;

@@ -117,6 +117,7 @@ static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
 	__u32 end = frame->seq + frame->payload_bytes;
 
 	if (flow->http.phase == HTTP_JOINED) {
+		flow->http.carry_bytes = 0;
 		flow->next_seq = end;
 		return REQUESTS_KEEP;
 	}

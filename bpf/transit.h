@@ -87,6 +87,11 @@ static __always_inline void transit_leaving(struct frame *frame)
 			.server_next = frame->seq + 1,
 		};
 
+		handshake = bpf_map_lookup_elem(&handshakes, &key);
+		if (handshake && handshake->client_next == fresh.client_next &&
+		    handshake->server_next == fresh.server_next)
+			return; /* sent again */
+		bpf_map_delete_elem(&flows, &key); /* of a connection before, same tuple */
 		bpf_map_update_elem(&handshakes, &key, &fresh, BPF_ANY);
 		return;
 	}

@@ -401,13 +401,17 @@ static void old_connection_is_charged_from_its_next_request(void **state)
 	assert_caller(gold, 2, 1);
 }
 
-static void head_in_an_upload_before_the_gate_is_free(void **state)
+/* It cannot be told from a request, and must not be free: to the source, whatever key it names. */
+static void head_in_an_upload_before_the_gate_is_the_sources(void **state)
 {
+	struct tps_slot gold = add_keyed("gold", 2);
+
 	old_connection();
 	live_deliver(&c, OLD_UPLOAD, strlen(OLD_UPLOAD));
-	assert_passes(GET);
-	assert_passes(GET);
-	assert_int_equal(charged(), 0);
+	assert_passes(GET_KEY("gold"));
+	assert_passes(GET_KEY("gold"));
+	assert_caller(gold, 0, 0);
+	assert_int_equal(charged(), 2);
 }
 
 static void silent_old_connection_is_charged_from_its_first_request(void **state)
@@ -574,8 +578,9 @@ int main(void)
 			  upload_that_began_before_the_gate_is_free),
 		HTTP_CASE("an old connection is charged from its next request on",
 			  old_connection_is_charged_from_its_next_request),
-		HTTP_CASE("a head inside an upload that began before the gate is free",
-			  head_in_an_upload_before_the_gate_is_free),
+		HTTP_CASE("a head inside an upload that began before the gate is charged to the "
+			  "source",
+			  head_in_an_upload_before_the_gate_is_the_sources),
 		HTTP_CASE(
 			"an old connection that has sent nothing is charged from its first request",
 			silent_old_connection_is_charged_from_its_first_request),
