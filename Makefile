@@ -66,7 +66,7 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-po
 unit: $(UNIT)
 $(BUILD)/tests/unit/%: tests/unit/%.c Makefile | $(BUILD)/tests/unit/
 	$(call say,UNIT,$@)
-	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< -lcmocka -o $@
+	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< -lcmocka -o $@
 fuzz: $(FUZZ)
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c Makefile | $(BUILD)/tests/fuzz/
 	$(call say,FUZZ,$@)
