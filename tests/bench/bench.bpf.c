@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the bench runs beside the gate: the floors, and the wrappers that make each test run find
+ * frame and flow as the first one did, then tail-call the gate itself. The gate's maps are shared
+ * by fd. Knows no limit and no figure.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+#include <tps/bucket.h>
+#include <tps/siphash.h>
+
+#include "frame.h"
+#include "identify.h"
+#include "take.h"
+
+#include "bench.h"
+
+/* the bench; the wrappers move seq and random on */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bench_script);
+} script SEC(".maps");
+
+/* what a wrapper goes on to */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, BENCH_TARGET_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} targets SEC(".maps");
+
+/* floor b's callers: address to bucket word */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} floor_callers SEC(".maps");
+
+static __always_inline struct bench_script *get_script(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&script, &zero);
+}
+
+SEC("xdp.frags")
+int nothing(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int floor_drop(struct xdp_md *ctx)
+{
+	return XDP_DROP;
+}
+
+/* Parse, one hash lookup, ktime, one compare-and-swap: the least that limits by address. */
+SEC("xdp.frags")
+int floor_bucket(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *ethernet = data;
+	struct iphdr *ip = (void *)(ethernet + 1);
+	struct tcphdr *tcp = (void *)(ip + 1);
+	struct bench_script *s = get_script();
+	__u64 *word;
+
+	if ((void *)(tcp + 1) > end || ethernet->h_proto != bpf_htons(ETH_P_IP) || ip->ihl != 5 ||
+	    ip->protocol != 6 || !tcp->syn || !s)
+		return XDP_PASS;
+	word = bpf_map_lookup_elem(&floor_callers, &ip->saddr);
+	if (!word)
+		return XDP_ABORTED;
+	if (bucket_take(word, s->limit, bucket_now_vt(bpf_ktime_get_ns()), 1) != BUCKET_TAKEN)
+		return XDP_DROP;
+	return XDP_PASS;
+}
+
+/* xorshift64 (Marsaglia 2003): the order in which callers come must not be the order in memory. */
+static __always_inline __u32 draw(struct bench_script *s, __u32 of)
+{
+	__u64 x = s->random;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	s->random = x;
+	return (__u64)(__u32)(x >> 16) * of >> 32;
+}
+
+/* The source address becomes a random one of @s->population, from s->address on. */
+static __always_inline int scatter_source(struct xdp_md *ctx, struct bench_script *s)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct iphdr *ip = data + sizeof(struct ethhdr);
+
+	if ((void *)(ip + 1) > end)
+		return -1;
+	ip->saddr = bpf_htonl(s->address + draw(s, s->population));
+	return 0;
+}
+
+/* Sixteen letters, four bits each: what follows "X-API-Key: " in the bench's requests. */
+static __always_inline __u64 letters(__u32 value)
+{
+	__u64 x = value;
+
+	x = (x | x << 16) & 0x0000ffff0000ffffULL;
+	x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
+	x = (x | x << 4) & 0x0f0f0f0f0f0f0f0fULL;
+	return x + 0x6161616161616161ULL;
+}
+
+/* The request becomes the next of its stream: the sequence number moves on. */
+static __always_inline int move_on(struct xdp_md *ctx, struct bench_script *s)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct tcphdr *tcp = data + BENCH_TCP_AT;
+
+	if ((void *)(tcp + 1) > end)
+		return -1;
+	tcp->seq = bpf_htonl(s->seq);
+	s->seq += s->payload_bytes;
+	return 0;
+}
+
+/* Its key becomes a random one of @s->population. */
+static __always_inline int scatter_key(struct xdp_md *ctx, struct bench_script *s)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u64 *key = data + BENCH_KEY_AT;
+
+	if ((void *)(key + 1) > end)
+		return -1;
+	*key = letters(draw(s, s->population));
+	return 0;
+}
+
+SEC("xdp.frags")
+int wrap_source(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+
+	if (!s || scatter_source(ctx, s))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int wrap_stream(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+
+	if (!s || move_on(ctx, s))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
+SEC("xdp.frags")
+int wrap_stream_and_key(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+
+	if (!s || move_on(ctx, s) || scatter_key(ctx, s))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
+/* The flow's entry as it was before the request, with acks that the request's own is not among: the
+ * gate has to ask the host's socket. */
+SEC("xdp.frags")
+int wrap_flow(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+	struct tps_flow *flow;
+
+	if (!s)
+		return XDP_ABORTED;
+	flow = bpf_map_lookup_elem(&flows, &s->flow);
+	if (!flow)
+		return XDP_ABORTED;
+	__builtin_memcpy(flow, &s->before, sizeof(s->before));
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
+/* The hash of a random caller's key, as the parser makes it from the eight letters. */
+static __always_inline void draw_key(struct bench_script *s, struct tps_key *ret_key)
+{
+	const struct tps_control *settings;
+	struct siphash hash;
+	__u32 zero = 0;
+
+	settings = bpf_map_lookup_elem(&control, &zero);
+	if (!settings)
+		return;
+	siphash_begin(&hash, settings->secret);
+	siphash_word(&hash, letters(draw(s, s->population)));
+	siphash_end(&hash, 0, 8, ret_key->hash);
+}
+
+/* What keyed_bucket costs before it begins: the draw, and the hash that belongs to the parser. */
+SEC("xdp.frags")
+int keyed_draw(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+	struct tps_key key = {};
+
+	if (!s)
+		return XDP_ABORTED;
+	draw_key(s, &key);
+	return (key.hash[0] ^ key.hash[1]) == 1 ? XDP_DROP : XDP_PASS;
+}
+
+/* A keyed caller's bucket without the request around it: from the key's hash to the verdict. */
+SEC("xdp.frags")
+int keyed_bucket(struct xdp_md *ctx)
+{
+	const __u8 *data = (const __u8 *)(long)ctx->data;
+	const __u8 *end = (const __u8 *)(long)ctx->data_end;
+	struct bench_script *s = get_script();
+	struct tps_key key = {};
+	struct take take = {.number = BENCH_HTTP_LISTENER, .cost = 1, .proven = 1};
+	struct frame frame = {};
+	struct subject who = {};
+	__u32 zero = 0, reason;
+
+	take.settings = bpf_map_lookup_elem(&control, &zero);
+	take.listener = bpf_map_lookup_elem(&listeners, &take.number);
+	if (!s || !take.settings || !take.listener || frame_read(data, end, &frame) != FRAME_TCP)
+		return XDP_ABORTED;
+	draw_key(s, &key);
+	take.of = count_totals(take.number);
+	if (!identify_key(take.settings, key.hash, take.of, &who))
+		return XDP_ABORTED;
+	reason = take_tokens(&take, &who, 1);
+	count_verdict(take.of, who.tier, count_verdict_of(reason, 0), 1);
+	count_caller(who.slot, count_verdict_of(reason, 0), 1);
+	return take_finish(&take, reason);
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the bench and its BPF programs agree on.
+ */
+#ifndef TPS_BENCH_H
+#define TPS_BENCH_H
+
+#include <linux/types.h>
+
+#include <tps/abi.h>
+
+/* Where things are in the bench's frames: Ethernet, IPv4 and TCP without options. */
+#define BENCH_TCP_AT 34
+#define BENCH_PAYLOAD_AT 54
+/* of the key in "GET / HTTP/1.1\r\nX-API-Key: aaaaaaaa" */
+#define BENCH_KEY_AT (BENCH_PAYLOAD_AT + 27)
+
+#define BENCH_HTTP_LISTENER 3
+
+enum bench_target { BENCH_TARGET_NOTHING, BENCH_TARGET_GATE, BENCH_TARGET_FLOOR, BENCH_TARGET_MAX };
+
+struct bench_script {
+	__u64 random; /* state, never 0 */
+	__u64 limit;  /* bucket_limit of floor b */
+	__u32 target;
+	__u32 population;
+	__u32 address; /* of the first source, host order */
+	__u32 seq;     /* of the next request of the stream */
+	__u32 payload_bytes;
+	struct tps_flow_key flow;
+	struct tps_flow before;
+};
+
+#endif
