@@ -205,8 +205,8 @@ DUAL_INLINE int http_charge_fits(const struct http_scan *s, const struct http_ch
 {
 	if (charge->kind != kind || charge->reason != reason)
 		return 0;
-	return kind != HTTP_KEY || (charge->hash[0] == s->http.key_hash[0] &&
-				    charge->hash[1] == s->http.key_hash[1]);
+	return kind != HTTP_KEY ||
+	       (charge->hash[0] == s->http.key_hash[0] && charge->hash[1] == s->http.key_hash[1]);
 }
 
 /* One head more for whom @kind names; KEY means http.key_hash. */
@@ -760,7 +760,7 @@ DUAL_GLOBAL int http_head_end(struct http_scan *s, __u32 pos)
 		s->framed = s->segment_bytes + pos + 2 - HTTP_CARRY;
 	if (s->http.phase == HTTP_BODY)
 		http_skip_here(s);
-	return s->http.phase < HTTP_OPAQUE ? s->line_start : http_go_loose(s);
+	return s->http.phase < HTTP_OPAQUE ? (int)s->line_start : http_go_loose(s);
 }
 
 /* A line around chunk data, RFC 9112 7.1, [start, pos). */
@@ -851,7 +851,7 @@ DUAL_GLOBAL int http_odd_byte(struct http_scan *s, __u32 pos)
 
 /* Header lines that begin otherwise are nothing to us: white space (folded), the framing's names,
  * the key's. */
-#define HTTP_INITIAL(c) (1u << ((c) & 31))
+#define HTTP_INITIAL(c) (1u << ((c)&31))
 DUAL_INLINE __u32 http_initials(const struct tps_listener *listener)
 {
 	__u32 initials = HTTP_INITIAL(' ') | HTTP_INITIAL('\t') | HTTP_INITIAL('c') |
