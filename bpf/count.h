@@ -40,27 +40,42 @@ static __always_inline void count_note(struct tps_totals *of, __u32 reason)
 		of->notes[reason]++;
 }
 
+/* An index made safe right before its use: 6.1 forgets a bound over a spill ("max value is outside
+ * of the allowed memory range"). */
+#define COUNT_INDEX(index, max) \
+	do { \
+		dual_opaque(index); \
+		(index) &= (max)-1; \
+	} while (0)
+_Static_assert((TPS_VERDICT_MAX & (TPS_VERDICT_MAX - 1)) == 0, "a mask");
+_Static_assert((TPS_TIERS_MAX & (TPS_TIERS_MAX - 1)) == 0, "a mask");
+
 static __always_inline void count_verdict(struct tps_totals *of, __u32 tier, __u32 verdict,
 					  __u32 transactions)
 {
-	if (of && tier < TPS_TIERS_MAX && verdict < TPS_VERDICT_MAX)
-		of->verdicts[tier][verdict] += transactions;
+	if (!of)
+		return;
+	COUNT_INDEX(tier, TPS_TIERS_MAX);
+	COUNT_INDEX(verdict, TPS_VERDICT_MAX);
+	of->verdicts[tier][verdict] += transactions;
 }
 
 static __always_inline void count_caller(__u32 slot, __u32 verdict, __u32 transactions)
 {
 	struct tps_counter *counter = bpf_map_lookup_elem(&counters, &slot);
 
-	if (counter && verdict < TPS_VERDICT_MAX)
-		counter->verdicts[verdict] += transactions;
+	if (!counter)
+		return;
+	COUNT_INDEX(verdict, TPS_VERDICT_MAX);
+	counter->verdicts[verdict] += transactions;
 }
 
 /* Strangers' counts are shared by the CPUs: one atomic add. */
 static __always_inline void count_stranger(struct tps_stranger *stranger, __u32 verdict,
 					   __u32 transactions)
 {
-	if (verdict < TPS_VERDICT_MAX)
-		__sync_fetch_and_add(&stranger->verdicts[verdict], transactions);
+	COUNT_INDEX(verdict, TPS_VERDICT_MAX);
+	__sync_fetch_and_add(&stranger->verdicts[verdict], transactions);
 }
 
 /* A transaction's verdict, from what decided over it. */

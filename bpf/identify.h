@@ -15,6 +15,14 @@
 #include "frame.h"
 #include "maps.h"
 
+/* A stranger's entry while it is being made: 64 bytes that three calls' stacks have no room for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tps_stranger);
+} newcomer SEC(".maps");
+
 /* To whom a transaction is charged. limit NULL: to a stranger, whose entry may not be there yet. */
 struct subject {
 	struct tps_limit *limit;
@@ -77,6 +85,21 @@ static __always_inline void identify_rate(const struct tps_control *settings, st
 		ret->rate = ret->limit->own;
 }
 
+/* An empty entry that knows whose its address is. */
+static __always_inline void identify_remember(const struct tps_address *address, __u32 generation,
+					      struct tps_slot caller)
+{
+	__u32 zero = 0;
+	struct tps_stranger *fresh = bpf_map_lookup_elem(&newcomer, &zero);
+
+	if (!fresh)
+		return;
+	dual_memset(fresh, 0, sizeof(*fresh));
+	fresh->sources_generation = generation;
+	fresh->caller = caller;
+	bpf_map_update_elem(&strangers, address, fresh, BPF_NOEXIST);
+}
+
 /*
  * The caller of the longest source prefix, else a stranger. What the trie said is remembered in the
  * address's entry until the sources change; a /64 with longer prefixes inside is asked each time,
@@ -109,12 +132,7 @@ static __always_inline void identify_source(const struct tps_control *settings,
 				ret->stranger->caller = found;
 				ret->stranger->sources_generation = generation;
 			} else if (found.generation && !shared) {
-				struct tps_stranger fresh = {
-					.sources_generation = generation,
-					.caller = found,
-				};
-
-				bpf_map_update_elem(&strangers, &ret->address, &fresh, BPF_NOEXIST);
+				identify_remember(&ret->address, generation, found);
 			}
 		}
 		ret->limit = identify_tenant(found);

@@ -39,6 +39,7 @@ struct requests {
 	struct tps_http lost; /* a parser's state that knows no framing */
 	struct http_scan scan;
 	struct http_scan doubt; /* requests_doubt() */
+	struct flow_peer peer;  /* when the segment had to be proven anew */
 	__u32 listener;
 	__u32 proven;
 	__u32 reason;                 /* requests_charge_all() */
@@ -506,7 +507,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 {
 	__u32 zero = 0, reason, extra = 0, may_resync = 0, acks, excused;
 	enum requests_place place = REQUESTS_READ;
-	struct flow_peer peer = {};
+	struct flow_peer *peer;
 	struct take take = {};
 	struct tps_control *settings;
 	struct tps_listener *listener;
@@ -526,6 +527,8 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	take.listener = listener;
 	r->listener = number;
 	r->proven = 1;
+	peer = &r->peer;
+	peer->untouched = 0;
 	if (frame->flags & FRAME_URG)
 		return take_order(&take, TPS_REASON_URGENT);
 	flow = bpf_map_lookup_elem(&flows, &frame->flow);
@@ -534,7 +537,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 			return count_pass(take.of, TPS_REASON_BODY);
 		requests_copy(&r->flow, flow);
 	} else {
-		reason = flow_prove(ctx, listener, frame, flow, &peer);
+		reason = flow_prove(ctx, listener, frame, flow, peer);
 		if (reason) {
 			count_note(take.of, reason);
 			r->proven = 0;
@@ -547,15 +550,15 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 			requests_copy(&r->flow, flow);
 			excused |= flow->epoch != (__u16)settings->epoch;
 		}
-		place = requests_locate(&r->flow, flow != NULL, excused, frame, &peer, &extra);
-		may_resync = requests_may_resync(&r->flow, flow != NULL, frame, &peer);
+		place = requests_locate(&r->flow, flow != NULL, excused, frame, peer, &extra);
+		may_resync = requests_may_resync(&r->flow, flow != NULL, frame, peer);
 	}
 	if (place == REQUESTS_PASS)
 		return count_pass(take.of, TPS_REASON_RESENT);
 	if (place == REQUESTS_DROP)
 		return take_order(&take, TPS_REASON_OUT_OF_ORDER);
 	r->flow.epoch = settings->epoch;
-	acks = peer.untouched || listener->placement == TPS_PLACEMENT_LOCAL;
+	acks = peer->untouched || listener->placement == TPS_PLACEMENT_LOCAL;
 	if (place == REQUESTS_KEEP) {
 		http_begin(&r->scan, &r->flow.http, settings->secret, 0);
 		requests_save(frame, r, flow, take.of, acks);

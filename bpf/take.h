@@ -143,8 +143,9 @@ static __always_inline enum tps_reason take_first(const struct take *take, struc
 	__u64 now_vt = take_now_vt(take->settings, who->rate, take->listener->limit);
 	__u64 next_vt = bucket_next_vt(0, bucket_floor_vt(now_vt, who->rate), now_vt, who->rate,
 				       take->cost);
-	struct tps_stranger fresh = {};
 	enum bucket_outcome outcome;
+	struct tps_stranger *fresh;
+	__u32 zero = 0;
 	long err;
 
 	if (!next_vt)
@@ -152,10 +153,14 @@ static __always_inline enum tps_reason take_first(const struct take *take, struc
 	outcome = take_listener(take, now_vt);
 	if (outcome != BUCKET_TAKEN)
 		return take_reason(outcome, TPS_REASON_LISTENER_LIMIT);
-	*take_word(&fresh.bucket, take->proven) = next_vt;
-	fresh.sources_generation = who->sources_generation;
-	fresh.verdicts[TPS_VERDICT_ALLOWED] = transactions;
-	err = bpf_map_update_elem(&strangers, &who->address, &fresh, BPF_NOEXIST);
+	fresh = bpf_map_lookup_elem(&newcomer, &zero);
+	if (!fresh)
+		return TPS_REASON_ALLOWED;
+	dual_memset(fresh, 0, sizeof(*fresh));
+	*take_word(&fresh->bucket, take->proven) = next_vt;
+	fresh->sources_generation = who->sources_generation;
+	fresh->verdicts[TPS_VERDICT_ALLOWED] = transactions;
+	err = bpf_map_update_elem(&strangers, &who->address, fresh, BPF_NOEXIST);
 	if (!err)
 		return TPS_REASON_ALLOWED;
 	take_listener_back(take);

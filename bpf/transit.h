@@ -49,11 +49,13 @@ static __always_inline void transit_update(struct tps_flow *flow, const struct f
 __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 {
 	struct tps_control *settings;
+	struct tps_flow_key copy;
 	struct requests *r;
 	__u32 zero = 0;
 
 	if (!frame || !key)
 		return 0;
+	copy = *key; /* 6.1 takes no argument's memory for a key: "R2 type=mem expected=fp" */
 	settings = bpf_map_lookup_elem(&control, &zero);
 	r = bpf_map_lookup_elem(&scratch, &zero);
 	if (!settings || !r)
@@ -68,7 +70,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 	r->flow.ack_high = frame->seq + frame->payload_bytes;
 	r->flow.ack_low = r->flow.ack_high - FLOW_ACK_BEHIND;
 	r->flow.turn_ack = r->flow.ack_high;
-	bpf_map_update_elem(&flows, key, &r->flow, BPF_NOEXIST);
+	bpf_map_update_elem(&flows, &copy, &r->flow, BPF_NOEXIST);
 	return 0;
 }
 
@@ -90,7 +92,7 @@ static __always_inline void transit_leaving(struct frame *frame)
 		handshake = bpf_map_lookup_elem(&handshakes, &key);
 		if (handshake && handshake->client_next == fresh.client_next &&
 		    handshake->server_next == fresh.server_next)
-			return; /* sent again */
+			return;                    /* sent again */
 		bpf_map_delete_elem(&flows, &key); /* of a connection before, same tuple */
 		bpf_map_update_elem(&handshakes, &key, &fresh, BPF_ANY);
 		return;
