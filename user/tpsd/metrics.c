@@ -280,9 +280,32 @@ static bool has_occupancy(enum tps_map map)
 	       map != TPS_MAP_listener_buckets;
 }
 
-static int maps_read(struct metrics_reader *reader)
+/* Where a setting tells the number, no map is walked for it: a prefix trie of 65000 entries would
+ * take longer than all else. */
+static int entries_read(const struct metrics_reader *reader, enum tps_map map, __u32 *ret_entries)
 {
 	const struct tps_gate *gate = reader->hold->gate;
+
+	switch (map) {
+	case TPS_MAP_callers:
+	case TPS_MAP_limits:
+	case TPS_MAP_buckets:
+	case TPS_MAP_counters:
+		*ret_entries = reader->taken;
+		return 0;
+	case TPS_MAP_sources4:
+		*ret_entries = gate->control->sources4;
+		return 0;
+	case TPS_MAP_sources6:
+		*ret_entries = gate->control->sources6;
+		return 0;
+	default:
+		return tps_map_entries(gate, map, ret_entries);
+	}
+}
+
+static int maps_read(struct metrics_reader *reader)
+{
 	struct metrics *m = &reader->metrics;
 	int err;
 
@@ -292,13 +315,13 @@ static int maps_read(struct metrics_reader *reader)
 
 		if (!has_occupancy(map))
 			continue;
-		err = tps_map_entries(gate, map, &entries);
+		err = entries_read(reader, map, &entries);
 		if (err)
 			return err;
 		m->maps[m->maps_count++] = (struct metrics_map){
 			.name = tps_map_name(map),
 			.entries = entries,
-			.capacity = gate->capacity[map],
+			.capacity = reader->hold->gate->capacity[map],
 		};
 	}
 	return 0;
