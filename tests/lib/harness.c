@@ -206,6 +206,7 @@ void harness_pause(const struct harness *harness, bool paused)
 	struct tps_control control = harness_control(harness);
 
 	control.paused = paused;
+	control.epoch++;
 	harness_set_control(harness, &control);
 }
 
@@ -214,6 +215,7 @@ void harness_observe(const struct harness *harness, bool observe)
 	struct tps_control control = harness_control(harness);
 
 	control.observe = observe;
+	control.epoch++;
 	harness_set_control(harness, &control);
 }
 
