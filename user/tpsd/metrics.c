@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <tps/bucket.h>
 
+#include "ban.h"
 #include "caller.h"
 #include "cleanup.h"
 #include "counts.h"
@@ -167,14 +167,6 @@ static struct seen *slot_seen(struct metrics_reader *reader, __u32 slot, __u32 g
 	return seen;
 }
 
-static __u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
 static int caller_read(struct metrics_reader *reader, const char *name, struct metrics_caller *ret)
 {
 	const struct tps_gate *gate = reader->hold->gate;
@@ -192,7 +184,7 @@ static int caller_read(struct metrics_reader *reader, const char *name, struct m
 	ret->exempt = entry.limit.flags & TPS_LIMIT_EXEMPT;
 	ret->per_sec = caller_per_sec(gate, &entry.record);
 	ret->burst = limit_burst(tps_caller_limit(gate, &entry.limit));
-	ret->banned = entry.limit.banned_until_ns > now_ns();
+	ret->banned = entry.limit.banned_until_ns > tps_now_ns();
 	memcpy(ret->verdicts, counter.verdicts, sizeof(ret->verdicts));
 	memcpy(slot_seen(reader, entry.record.slot, entry.record.generation)->verdicts,
 	       counter.verdicts, sizeof(counter.verdicts));
