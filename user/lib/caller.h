@@ -59,6 +59,9 @@ struct tps_caller_change {
 
 /* -ENOENT when there is none of that name. */
 int tps_caller_find(const struct tps_gate *gate, const char *name, struct tps_caller_entry *ret);
+/* The same, and @why says what to do. */
+int tps_caller_need(const struct tps_gate *gate, const char *name, struct tps_caller_entry *ret,
+		    struct tps_why *why);
 
 /* Make or change a caller. A prefix or key that another caller has is refused naming it (-EEXIST).
  */

@@ -4,8 +4,8 @@
  */
 #include "control.h"
 
-/* The epoch is raised on both sides of the change: no flow that was read before it, or during it, is
- * taken for one that the gate followed through. */
+/* The epoch is raised on both sides of the change: no flow that was read before it, or during it,
+ * is taken for one that the gate followed through. */
 static bool switch_set(struct tps_gate *gate, __u32 *where, bool on)
 {
 	if (*where == on)

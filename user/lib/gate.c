@@ -330,7 +330,8 @@ static int open_failed(const char *root, const char *name, int err, struct tps_w
 				   : "");
 }
 
-/* mmap(2) takes a file that is open for reading alone for a private one, which the kernel refuses. */
+/* mmap(2) takes a file that is open for reading alone for a private one, which the kernel refuses.
+ */
 static bool is_mapped(enum tps_map map)
 {
 	for (unsigned int i = 0; i < MAPPED_COUNT; i++) {
@@ -421,6 +422,7 @@ int tps_gate_size(struct bpf_object *object, const __u32 capacity[TPS_MAP_MAX])
 			continue;
 		if (!wanted)
 			wanted = maps[map].capacity;
+		wanted += is_by_slot(map); /* slot 0 is the strangers' */
 		err = bpf_map__set_max_entries(object_map(object, map), wanted);
 		if (err)
 			return err;

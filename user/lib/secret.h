@@ -11,7 +11,7 @@
 #include "why.h"
 
 #define TPS_SECRET_ENV "TPS_SECRET"
-#define TPS_KEY_TEXT 48 /* hash:<8 hex>:<32 hex>, with the NUL */
+#define TPS_KEY_TEXT 47 /* hash:<8 hex>:<32 hex>, with the NUL */
 
 /* The file to use: @given (--secret) if not NULL, else the environment's TPS_SECRET, else the
  * default. */

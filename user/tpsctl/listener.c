@@ -181,7 +181,7 @@ enum outcome set_listener(struct session *session, int argc, char **argv)
 
 enum outcome delete_listener(struct session *session, int argc, char **argv)
 {
-	return delete_named(session, argc, argv, tps_listener_find, tps_listener_delete);
+	return delete_named(session, argc, argv, tps_listener_delete);
 }
 
 static const struct column columns[] = {{"NAME", "name", false},

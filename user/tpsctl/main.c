@@ -31,15 +31,31 @@ static const struct verb verbs[] = {
 	 "[--rate R | --no-rate] [--burst N] [--cost N] [--key-header H]... "
 	 "[--placement local|transit]",
 	 "make or change a listener", set_listener},
+	{"set caller",
+	 "NAME [--tier T] [--rate R | --no-rate] [--burst N] [--exempt | --no-exempt] "
+	 "[--source CIDR]... [--key-file F]... [--key-hash H]... [--add-source CIDR]... "
+	 "[--remove-source CIDR]... [--add-key-file F]... [--add-key-hash H]... "
+	 "[--remove-key-file F]... [--remove-key-hash H]... [--no-sources] [--no-keys]",
+	 "make or change a caller", set_caller},
 	{"delete tier", "NAME [--if-exists]", "delete a tier that nobody is in", delete_tier},
 	{"delete listener", "NAME [--if-exists]", "delete a listener: its ports pass untouched",
 	 delete_listener},
+	{"delete caller", "NAME [--if-exists]", "delete a caller and its identities",
+	 delete_caller},
 	{"list tiers", "[--sort FIELD]", "all tiers", list_tiers},
 	{"list listeners", "[--sort FIELD]", "all listeners and what they counted", list_listeners},
+	{"list callers", "[--sort FIELD]", "all callers and what they spent", list_callers},
+	{"list strangers", "[--sort FIELD]", "the strangers that are remembered", list_strangers},
+	{"list bans", "[--sort FIELD]", "bans by hand that still hold", list_bans},
 	{"show tier", "NAME", "one tier", show_tier},
 	{"show listener", "NAME", "one listener, and why it let pass or refused", show_listener},
+	{"show caller", "NAME", "one caller: its limit, tokens, identities and counters",
+	 show_caller},
 	{"key hash", "[FILE] [--secret FILE]",
 	 "the hash of an API key; needs neither root nor a gate", key_hash},
+	{"ban", "CIDR|ADDRESS|caller:NAME [--for DURATION] [--reason TEXT]",
+	 "ban a source prefix or a caller", ban},
+	{"unban", "CIDR|ADDRESS|caller:NAME", "lift a ban", unban},
 	{"version", "", "the version of tpsctl", version},
 	{"help", "[VERB]", "this list, or one verb", help},
 };

@@ -9,9 +9,8 @@
 #include <string.h>
 
 enum outcome delete_named(struct session *session, int argc, char **argv,
-			  int (*find)(const struct tps_gate *gate, const char *name),
-			  int (*delete)(struct tps_gate *gate, const char *name,
-					struct tps_why *why))
+			  int (*delete_one)(struct tps_gate *gate, const char *name,
+					    struct tps_why *why))
 {
 	static const struct option options[] = {OPTION("if-exists", no_argument, 'i'),
 						OPTIONS_SHARED};
@@ -31,9 +30,9 @@ enum outcome delete_named(struct session *session, int argc, char **argv,
 	err = gate_open(session, TPS_WRITE, &gate, &why);
 	if (err)
 		return failed(session, err, &why);
-	if (if_exists && find(gate, *name) == -ENOENT)
+	err = delete_one(gate, *name, &why);
+	if (if_exists && err == -ENOENT)
 		return written(session, false);
-	err = delete (gate, *name, &why);
 	return err ? failed(session, err, &why) : written(session, true);
 }
 

@@ -73,7 +73,7 @@ enum outcome set_default_tier(struct session *session, int argc, char **argv)
 
 enum outcome delete_tier(struct session *session, int argc, char **argv)
 {
-	return delete_named(session, argc, argv, tps_tier_find, tps_tier_delete);
+	return delete_named(session, argc, argv, tps_tier_delete);
 }
 
 static json_t *tier_json(const struct tps_gate *gate, int number, size_t callers)

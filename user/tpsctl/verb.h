@@ -94,9 +94,8 @@ bool table_sort(json_t *rows, const char *key);
 
 /* delete NOUN NAME [--if-exists] */
 enum outcome delete_named(struct session *session, int argc, char **argv,
-			  int (*find)(const struct tps_gate *gate, const char *name),
-			  int (*delete)(struct tps_gate *gate, const char *name,
-					struct tps_why *why));
+			  int (*delete_one)(struct tps_gate *gate, const char *name,
+					    struct tps_why *why));
 
 /* list NOUNS [--sort FIELD] */
 enum outcome list_rows(struct session *session, int argc, char **argv,

@@ -25,6 +25,14 @@ DECLARE(set_listener);
 DECLARE(delete_listener);
 DECLARE(list_listeners);
 DECLARE(show_listener);
+DECLARE(set_caller);
+DECLARE(delete_caller);
+DECLARE(list_callers);
+DECLARE(show_caller);
+DECLARE(list_strangers);
+DECLARE(list_bans);
+DECLARE(ban);
+DECLARE(unban);
 DECLARE(key_hash);
 
 #undef DECLARE
