@@ -144,9 +144,8 @@ static void forgeries_on_a_forwarded_connection(void **state)
 	forged = f.client;
 	forged.payload = GET;
 	for (int i = 0; i < 20000; i++) {
-		/* half of the numbers are within what a window of 2^30 must allow */
 		forged.seq = random() * 2654435761u;
-		forged.ack = f.client.ack + 1 + random() % 1000000000;
+		forged.ack = random() * 2654435761u;
 		harness_run(&h, &forged);
 	}
 	assert_true(harness_bucket(&h, caller).proven_tat_vt == before.proven_tat_vt);

@@ -150,6 +150,24 @@ static inline void expect_refused(const struct packet *packet, __u32 listener)
 	expect(packet, listener, TPS_ACTION_DROP, TPS_REASON_LIMIT);
 }
 
+/*
+ * Runs @packet for a while on an empty bucket of @per_s, whose burst lasts longer: what is admitted
+ * is what came in between, to a token, however the machine is loaded; and @tick_ns of the rate on
+ * top where jiffies are read.
+ */
+static inline void expect_rate(const struct packet *packet, __u64 per_s, __u64 tick_ns)
+{
+	__u64 from_ns = harness_now_ns(), last_ns, now_ns = from_ns, admitted = 0;
+
+	do {
+		last_ns = now_ns;
+		admitted += harness_run(&h, packet) == XDP_PASS;
+		now_ns = harness_now_ns();
+	} while (now_ns - from_ns < 300000000);
+	assert_true(admitted <= per_s * (now_ns - from_ns + tick_ns) / BUCKET_NS_PER_SEC + 1);
+	assert_true(admitted + 1 >= per_s * (last_ns - from_ns - tick_ns) / BUCKET_NS_PER_SEC);
+}
+
 /* A listener's transactions so far. */
 static inline void assert_transactions(__u32 listener, __u64 allowed, __u64 refused)
 {
