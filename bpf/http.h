@@ -129,12 +129,14 @@ DUAL_INLINE int http_partial(const struct tps_http *http)
 /* What follows a body that has ended. */
 DUAL_INLINE void http_after_body(struct tps_http *http)
 {
-	if (http->phase == HTTP_CHUNK_DATA)
+	if (http->phase == HTTP_CHUNK_DATA) {
 		http->phase = HTTP_CHUNK_END;
-	else if (http->flags & HTTP_UPGRADE)
+	} else if (http->flags & HTTP_UPGRADE) {
 		http->phase = http->flags & HTTP_H2C ? HTTP_HTTP2 : HTTP_OPAQUE;
-	else
+		http->flags = 0;
+	} else {
 		http->phase = HTTP_START;
+	}
 }
 
 /* Take @bytes out of the body that is being skipped. False, with nothing changed, when not all of
@@ -420,7 +422,6 @@ DUAL_GLOBAL int http_go_loose(struct http_scan *s)
 	if (s->http.phase < HTTP_OPAQUE || http_restart(s, s->line_start))
 		return s->line_start;
 	s->pos = s->line_start;
-	s->http.flags = 0;
 	return s->end;
 }
 
@@ -551,6 +552,8 @@ DUAL_GLOBAL int http_request_line(struct http_scan *s, __u32 start, __u32 pos)
 	if (version == HTTP_TEXT('H', 'T', 'T', 'P', '/', '2', '.', '0') && pos - start == 14 &&
 	    dual_load64(HTTP_AT(s, start)) == HTTP_TEXT('P', 'R', 'I', ' ', '*', ' ', 'H', 'T')) {
 		s->http.phase = HTTP_HTTP2; /* RFC 9113 3.4 */
+		s->http.flags = 0;
+		s->http.head_bytes = 0;
 		s->met |= HTTP_MET(HTTP_HTTP2);
 		s->pos = pos + 2;
 		return s->end;
