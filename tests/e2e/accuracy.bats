@@ -70,7 +70,7 @@ requested()
 	start=$(date +%s.%N)
 	lab_run client wrk -t 1 -c "$connections" -d 10s --timeout 2s -H "X-API-Key: key-$rate" \
 		"http://$lab_server4:8080/" >"$lab_dir/wrk"
-	left=$(tokens_left "http$rate")
+	left=$(tps -j show caller "http$rate" | jq -e .proven_tokens)
 	end=$(date +%s.%N)
 	allowed=$(verdicts "http$rate" allowed)
 	cat "$lab_dir/wrk"

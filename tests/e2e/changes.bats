@@ -100,10 +100,10 @@ changed()
 	run datagrams 5000 203.0.113.8 20
 	assert_output 5
 	assert_equal "$(verdicts first refused)" 15
-	slot=$(tps -j show caller first | jq .slot)
+	slot=$(slot first)
 	tps delete caller first
 	tps set caller second --rate 1/h --burst 7 --source 203.0.113.9
-	assert_equal "$(tps -j show caller second | jq .slot)" "$slot"
+	assert_equal "$(slot second)" "$slot"
 	assert_equal "$(verdicts second allowed)" 0
 	assert_equal "$(verdicts second refused)" 0
 	run datagrams 5000 203.0.113.9 20
@@ -118,7 +118,7 @@ changed()
 	local round
 
 	sink_start 5000
-	lab_in client "$programs/openloop" 5000 6 "$lab_server4" "$lab_server6" \
+	lab_in client "$programs/openloop" 5000 60 "$lab_server4" "$lab_server6" \
 		< <(printf '203.0.113.%d 500\n' {101..108}) >"$lab_dir/sent" 3>&- &
 	for round in {1..20}; do
 		for i in {101..108}; do

@@ -149,7 +149,14 @@ datagrams()
 # verdicts CALLER VERDICT: the gate's count.
 verdicts()
 {
-	tps -j show caller "$1" | jq -e ".verdicts.$2"
+	tps -j show caller "$1" | jq -e ".$2"
+}
+
+# slot CALLER: where the gate keeps its bucket.
+slot()
+{
+	bpftool -j map dump pinned "$lab_root/callers" |
+		jq -e --arg name "$1" '.[].formatted | select(.key.name == $name) | .value.slot'
 }
 
 # metrics: what tpsd serves; it is started by the first who asks.
