@@ -57,6 +57,8 @@ struct tps_gate_options {
 const char *tps_map_name(enum tps_map map);
 /* The map of that name, or -ENOENT. */
 int tps_map_find(const char *name);
+/* Does it follow the capacity of `callers`, with slot 0 beside? */
+bool tps_map_by_slot(enum tps_map map);
 /* May `--capacity` set it? */
 bool tps_map_sizable(enum tps_map map);
 __u32 tps_map_default_capacity(enum tps_map map);

@@ -234,7 +234,7 @@ int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_k
 	if (strncmp(text, expected, sizeof(expected) - 1))
 		return tps_why_say(
 			why, -EKEYREJECTED,
-			"key hash '%s': made with another secret (this gate's are %s…); hash "
+			"key hash '%s': made with another secret (this gate's are %s...); hash "
 			"the key with this host's secret",
 			text, expected);
 	memcpy(ret_key->hash, hash, sizeof(hash));

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The gate's object as this program carries it. Knows how it is opened, not what is done with it.
+ */
+#ifndef TPS_OBJECT_H
+#define TPS_OBJECT_H
+
+#include <bpf/libbpf.h>
+
+#include "cleanup.h"
+#include "gate.h"
+#include "why.h"
+
+TPS_DEFINE_CLEANUP(struct bpf_object *, bpf_object__close)
+#define _cleanup_object_ _cleanup_(bpf_object__close_at_end)
+
+/* Opened, not loaded; NULL with *ret_err. */
+struct bpf_object *tps_object_open(int *ret_err, struct tps_why *why);
+
+struct bpf_map *tps_object_map(const struct bpf_object *object, enum tps_map map);
+
+#endif
