@@ -414,12 +414,12 @@ one_line()
 	start_tpsd
 	tps set caller held --tier slow --source 203.0.113.62
 	umount "$lab_root"
-	run datagrams 5000 203.0.113.62 20
-	assert_output 5
 	run page /healthz
 	assert_output 503
 	run cat "$lab_dir/page"
 	assert_output --partial "$lab_root"
+	run datagrams 5000 203.0.113.62 20
+	assert_output 5
 	run series 'tps_caller_transactions_total{caller="held",verdict="allowed"}'
 	assert_output 5
 	# What was pinned goes with its last holder.
