@@ -364,7 +364,55 @@ static void head_resent_with_another_tail(void **state)
 	assert_true(charged() > before + 1);
 }
 
+/* The host takes urgent data out of the stream: the gate would read another one. */
+static void urgent_data(void **state)
+{
+	struct packet packet = live_packet(&c);
+
+	set_up();
+	packet.flags = PACKET_ACK | PACKET_PSH | PACKET_URG;
+	packet.payload = GET_KEY("gold");
+	expect(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_URGENT);
+	assert_int_equal(charged(), 0);
+	assert_passes(GET_KEY("gold"));
+	assert_caller(gold, 1, 0);
+	packet.destination_port = TCP_PORT;
+	expect(&packet, TCP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
+}
+
 /* ---- connections that the gate did not see from their beginning ---- */
+
+/* How the host got bytes past a gate that was there all the time is not known. */
+static void host_ahead_of_a_watched_flow(void **state)
+{
+	char body[1000];
+
+	set_up();
+	assert_passes(GET_KEY("gold"));
+	live_deliver(&c, GET, strlen(GET));
+	memset(body, 'b', sizeof(body));
+	for (int i = 1; i <= 5; i++) {
+		assert_int_equal(live_send(&c, &h, body, sizeof(body)), XDP_PASS);
+		assert_int_equal(caller_allowed(net), i);
+	}
+	assert_true(harness_notes(&h, HTTP, TPS_REASON_VOID) >= 5);
+}
+
+static void host_ahead_while_the_gate_looked_away(void **state)
+{
+	char body[1000];
+
+	set_up();
+	assert_passes(GET_KEY("gold"));
+	harness_pause(&h, true);
+	live_deliver(&c, GET, strlen(GET));
+	harness_pause(&h, false);
+	memset(body, 'b', sizeof(body));
+	for (int i = 1; i <= 5; i++)
+		assert_int_equal(live_send(&c, &h, body, sizeof(body)), XDP_PASS);
+	assert_int_equal(caller_allowed(net), 0);
+	assert_int_equal(harness_packets(&h, HTTP, TPS_ACTION_PASS, TPS_REASON_JOINED), 5);
+}
 
 /* The next request's head always comes behind the last byte of the previous body, so that no
  * segment begins with a method. */
@@ -549,6 +597,11 @@ int main(void)
 			  second_version_of_sent_bytes),
 		HTTP_CASE("a head sent again with another tail is charged",
 			  head_resent_with_another_tail),
+		HTTP_CASE("urgent data is dropped at an http listener", urgent_data),
+		HTTP_CASE("a flow whose host got bytes past the gate is charged to its source",
+			  host_ahead_of_a_watched_flow),
+		HTTP_CASE("a flow whose host got bytes while the gate was paused is joined again",
+			  host_ahead_while_the_gate_looked_away),
 		HTTP_CASE("requests that begin behind a byte of body are not free on an old "
 			  "connection",
 			  requests_behind_a_byte_of_body),

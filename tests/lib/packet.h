@@ -21,6 +21,7 @@ enum packet_flag {
 	PACKET_RST = 0x04,
 	PACKET_PSH = 0x08,
 	PACKET_ACK = 0x10,
+	PACKET_URG = 0x20,
 };
 
 /*
