@@ -157,27 +157,22 @@ int tps_ban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, __u64
 	return 0;
 }
 
-int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, struct tps_why *why)
+int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, bool *ret_changed)
 {
 	struct tps_ban_key key = key_of(prefix);
-	char text[TPS_PREFIX_TEXT];
 	struct lengths lengths;
 	struct tps_ban ban;
-	bool is_past;
-	int err = bpf_map_lookup_elem(gate->map_fd[TPS_MAP_bans], &key, &ban);
+	bool holds = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_bans], &key, &ban) &&
+		     ban.until_ns > tps_now_ns();
+	int err = bpf_map_delete_elem(gate->map_fd[TPS_MAP_bans], &key);
 
-	is_past = !err && ban.until_ns <= tps_now_ns();
-	if (!err)
-		err = bpf_map_delete_elem(gate->map_fd[TPS_MAP_bans], &key);
-	if (err == -ENOENT || is_past)
-		return tps_why_say(why, -ENOENT,
-				   "no ban of '%s': tpsctl list bans shows what there is",
-				   tps_prefix_print(prefix, text));
-	if (!err)
+	if (!err || err == -ENOENT)
 		err = bans_clean(gate, &lengths);
-	if (!err)
-		lengths_put(gate, &lengths);
-	return err;
+	if (err)
+		return err;
+	lengths_put(gate, &lengths);
+	*ret_changed = holds;
+	return 0;
 }
 
 /* The record first when a ban comes and last when it goes: it only explains. */

@@ -20,8 +20,8 @@ int tps_ban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, __u64
 		   const char *reason, struct tps_why *why);
 int tps_ban_caller(struct tps_gate *gate, const char *name, __u64 seconds, const char *reason,
 		   struct tps_why *why);
-/* -ENOENT when there is no such ban (a caller: no such caller; not banned changes nothing). */
-int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, struct tps_why *why);
+/* What is not banned is not changed. -ENOENT when there is no such caller. */
+int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, bool *ret_changed);
 int tps_unban_caller(struct tps_gate *gate, const char *name, bool *ret_changed,
 		     struct tps_why *why);
 

@@ -112,6 +112,23 @@ int tps_callers_read(const struct tps_gate *gate, struct tps_caller_entry **ret_
 	return 0;
 }
 
+int tps_callers_sweep(struct tps_gate *gate)
+{
+	_cleanup_free_ void *names = NULL, *values = NULL;
+	size_t count;
+	int err = tps_dump_read(gate->map_fd[TPS_MAP_callers], &names, &values, &count);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < count; i++) {
+		if (!tps_slot_is_live(gate, slot_of((struct tps_caller *)values + i)))
+			bpf_map_delete_elem(gate->map_fd[TPS_MAP_callers],
+					    (struct tps_caller_key *)names + i);
+	}
+	err = tps_keys_sweep(gate);
+	return err < 0 ? err : 0;
+}
+
 /* For an error: the name of @owner's tenant. */
 static void owner_name(const struct tps_gate *gate, struct tps_slot owner,
 		       char ret_name[TPS_NAME_LEN])
@@ -454,7 +471,7 @@ static int new_write(struct tps_gate *gate, struct plan *plan, struct tps_why *w
 {
 	int err = slot_and_name_put(gate, plan);
 
-	if (err == -E2BIG && !tps_slots_sweep(gate)) /* names that lead nowhere may fill the map */
+	if (err == -E2BIG && !tps_callers_sweep(gate))
 		err = slot_and_name_put(gate, plan);
 	if (err)
 		return full(plan->name, "callers", err, why);

@@ -69,6 +69,10 @@ int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_cal
 		   bool *ret_changed, struct tps_why *why);
 int tps_caller_delete(struct tps_gate *gate, const char *name, struct tps_why *why);
 
+/* Remove names and keys that lead to no slot any more: what killed commands left. It is done where
+ * a map seems full. */
+int tps_callers_sweep(struct tps_gate *gate);
+
 /* Make @count callers that are not there yet, all or none: everything is checked first. The way to
  * load a million. */
 int tps_callers_load(struct tps_gate *gate, const struct tps_caller_spec *specs, size_t count,

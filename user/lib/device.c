@@ -326,8 +326,15 @@ static void egress_remove(const struct tps_device_key *key, bool made_clsact)
 		tps_egress_detach(ifindex, made_clsact);
 }
 
+/* Has our namespace, or the named one, a device of that name? */
+static bool is_there(const struct tps_device_key *key)
+{
+	return !tps_devices_check(*key->netns ? key->netns : NULL,
+				  (char *[]){(char *)key->name, NULL}, NULL);
+}
+
 int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *key,
-			  struct tps_why *why)
+			  bool *ret_changed, struct tps_why *why)
 {
 	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
 	struct bpf_link_info info;
@@ -336,6 +343,10 @@ int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *ke
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
 	int err;
 
+	if (!is_wanted && fd < 0 && is_there(key)) {
+		*ret_changed = false;
+		return 0;
+	}
 	if (!is_wanted && fd < 0)
 		return tps_why_say(
 			why, -ENOENT,
@@ -349,16 +360,17 @@ int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *ke
 				   device_text(key, text), strerror(-err));
 	link_unpin(gate, key);
 	egress_remove(key, device.flags & TPS_DEVICE_CLSACT);
+	*ret_changed = true;
 	return 0;
 }
 
-int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name,
+int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name, bool *ret_changed,
 		      struct tps_why *why)
 {
 	struct tps_device_key key;
 	int err = key_make(netns, name, &key, why);
 
-	return err ? err : tps_device_detach_key(gate, &key, why);
+	return err ? err : tps_device_detach_key(gate, &key, ret_changed, why);
 }
 
 /* ---- list */

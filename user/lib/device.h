@@ -29,13 +29,14 @@ int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name
 int tps_devices_check(const char *netns, char *const *names, struct tps_why *why);
 
 /* Take it off again: no longer wanted, link detached, pin gone, filter removed. Works too when the
- * device or its namespace has gone meanwhile. -ENOENT when the gate is not there. */
-int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name,
+ * device or its namespace has gone meanwhile. -ENOENT when the gate is not there and there is no
+ * such device; where there is one, nothing changes. */
+int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name, bool *ret_changed,
 		      struct tps_why *why);
 
 /* The same for a device as tps_devices_read() tells it. */
 int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *key,
-			  struct tps_why *why);
+			  bool *ret_changed, struct tps_why *why);
 
 /* What is wanted or attached, sorted. The array is the caller's to free. */
 int tps_devices_read(const struct tps_gate *gate, struct tps_device_entry **ret_devices,

@@ -239,10 +239,8 @@ static int rooms_check(struct tps_gate *gate, const struct load *load, struct tp
 
 	for (size_t i = 0; i < load->source_count; i++)
 		wanted4 += load->sources[i].family == 4;
-	err = tps_slots_sweep(gate);
+	err = tps_callers_sweep(gate);
 	if (!err)
-		err = tps_keys_sweep(gate);
-	if (err >= 0)
 		err = tps_dump_count(gate->map_fd[TPS_MAP_callers], &callers);
 	if (!err)
 		err = tps_dump_count(gate->map_fd[TPS_MAP_keys], &keys);

@@ -63,7 +63,9 @@ int tps_netns_enter(const char *name, int *ret_back_fd, struct tps_why *why)
 	if (there < 0 || setns(there, CLONE_NEWNET)) {
 		err = -errno;
 		return tps_why_say(why, err, "network namespace '%s': %s%s", name, strerror(-err),
-				   err == -ENOENT ? "; ip netns list shows what there is" : "");
+				   err == -ENOENT  ? "; ip netns list shows what there is"
+				   : err == -EPERM ? "; entering it needs CAP_SYS_ADMIN (root)"
+						   : "");
 	}
 	*ret_back_fd = TAKE_FD(back);
 	return 0;

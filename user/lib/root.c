@@ -135,10 +135,17 @@ static int bpffs_mount(const char *root, struct tps_why *why)
 				   "root '%s': a mount made here would vanish with this mount "
 				   "namespace, and the gate with it: " MOUNT_HOW,
 				   root);
+	if (mkdir(root, 0700) && errno != EEXIST) {
+		err = -errno;
+		return tps_why_say(why, err, "root '%s': %s", root, strerror(-err));
+	}
+	if (is_bpffs(root)) /* a directory inside a bpffs that was there */
+		return 0;
 	if (mount("tps", root, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
 		err = -errno;
 		return tps_why_say(why, err, "root '%s': cannot mount a bpffs: %s%s", root,
-				   strerror(-err), err == -EPERM ? "; it needs CAP_SYS_ADMIN" : "");
+				   strerror(-err),
+				   err == -EPERM ? "; it needs CAP_SYS_ADMIN (root)" : "");
 	}
 	return 0;
 }
@@ -148,19 +155,10 @@ int tps_root_mount(const char *root, struct tps_why *why)
 	struct stat st;
 	int err;
 
-	err = tps_root_check(root, NULL);
-	if (err == -ENOENT) {
-		if (mkdir(root, 0700) && errno != EEXIST) {
-			err = -errno;
-			return tps_why_say(why, err, "root '%s': %s", root, strerror(-err));
-		}
-		/* tps_root_check() again says the same of a directory that is a mount no longer:
-		 * only a bpffs, or what may become one, passes. */
-		if (!is_bpffs(root)) {
-			err = bpffs_mount(root, why);
-			if (err)
-				return err;
-		}
+	if (tps_root_check(root, NULL) == -ENOENT) {
+		err = bpffs_mount(root, why);
+		if (err)
+			return err;
 	}
 	err = tps_root_check(root, why);
 	if (err)

@@ -22,7 +22,8 @@ bool tps_slot_is_live(const struct tps_gate *gate, struct tps_slot slot)
 	       gate->limits[slot.slot].generation == slot.generation;
 }
 
-int tps_slots_sweep(struct tps_gate *gate)
+/* Free every slot that no name leads to: what killed commands left. */
+static int sweep(struct tps_gate *gate)
 {
 	__u32 slots = gate->capacity[TPS_MAP_limits];
 	_cleanup_free_ bool *is_named = calloc(slots, sizeof(*is_named));
@@ -41,9 +42,6 @@ int tps_slots_sweep(struct tps_gate *gate)
 
 		if (tps_slot_is_live(gate, slot))
 			is_named[slot.slot] = true;
-		else
-			bpf_map_delete_elem(gate->map_fd[TPS_MAP_callers],
-					    (struct tps_caller_key *)names + i);
 	}
 	for (__u32 slot = 1; slot < slots; slot++) {
 		if (gate->limits[slot].generation && !is_named[slot])
@@ -103,7 +101,7 @@ int tps_slots_find(struct tps_gate *gate, size_t count, struct tps_slot *ret_slo
 		meta.hint_slot = 1; /* 0 is the strangers' */
 	found = free_collect(gate, meta.hint_slot, count, slots);
 	if (found < count) {
-		err = tps_slots_sweep(gate);
+		err = sweep(gate);
 		if (err)
 			return err;
 		found = free_collect(gate, 1, count, slots);

@@ -19,10 +19,6 @@ void tps_slot_put(struct tps_gate *gate, struct tps_slot slot, const struct tps_
 /* From now on every reference to @slot's tenant is stale. */
 void tps_slot_free(struct tps_gate *gate, struct tps_slot slot);
 
-/* Free the slots that no name leads to and remove the names that lead to no slot: what killed
- * commands left. */
-int tps_slots_sweep(struct tps_gate *gate);
-
 /* Is @slot's tenant still the one that is meant? */
 bool tps_slot_is_live(const struct tps_gate *gate, struct tps_slot slot);
 

@@ -128,11 +128,12 @@ static enum outcome detach_every(struct session *session, struct tps_gate *gate,
 {
 	_cleanup_free_ struct tps_device_entry *devices = NULL;
 	struct tps_why why = {};
+	bool one;
 	size_t count;
 	int err = tps_devices_read(gate, &devices, &count);
 
 	for (size_t i = 0; i < count && !err; i++)
-		err = tps_device_detach_key(gate, &devices[i].key, &why);
+		err = tps_device_detach_key(gate, &devices[i].key, &one, &why);
 	if (!err && forget)
 		err = tps_gate_forget(gate, &why);
 	if (err)
@@ -148,6 +149,7 @@ enum outcome detach(struct session *session, int argc, char **argv)
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	struct wish wish = {};
 	struct tps_why why = {};
+	bool changed = false;
 	int option, err;
 	char **devices;
 
@@ -176,9 +178,12 @@ enum outcome detach(struct session *session, int argc, char **argv)
 	if (wish.all)
 		return detach_every(session, gate, wish.forget);
 	for (; *devices; devices++) {
-		err = tps_device_detach(gate, wish.netns, *devices, &why);
+		bool one = false;
+
+		err = tps_device_detach(gate, wish.netns, *devices, &one, &why);
 		if (err)
 			return failed(session, err, &why);
+		changed |= one;
 	}
-	return written(session, true);
+	return written(session, changed);
 }

@@ -95,7 +95,7 @@ enum outcome unban(struct session *session, int argc, char **argv)
 	err = gate_open(session, TPS_WRITE, &gate, &why);
 	if (!err)
 		err = caller ? tps_unban_caller(gate, caller, &changed, &why)
-			     : tps_unban_prefix(gate, &prefix, &why);
+			     : tps_unban_prefix(gate, &prefix, &changed);
 	return err ? failed(session, err, &why) : written(session, changed);
 }
 
