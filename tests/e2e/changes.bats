@@ -77,7 +77,7 @@ changed()
 }
 
 @test "a stranger that becomes a caller, and a caller that goes, are limited as such at once" {
-	changed 203.0.113.6 100 1000 tps set caller fresh --rate 1000/s --burst 1 --source 203.0.113.6
+	changed 203.0.113.6 100 1000 tps set caller fresh --rate 1000/s --burst 100 --source 203.0.113.6
 	tps set default-tier free
 	tps delete caller fresh
 	run datagrams 5000 203.0.113.6 200

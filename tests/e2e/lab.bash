@@ -110,7 +110,7 @@ sink_start()
 	rm -f "$lab_dir/sink-$1"
 	lab_in "${2-server}" "$programs/sink" "$1" >"$lab_dir/sink-$1" 2>&1 </dev/null 3>&- &
 	echo $! >"$lab_dir/sink-$1.pid"
-	wait_until 5 grep -q ready "$lab_dir/sink-$1"
+	wait_until 5 grep -qs ready "$lab_dir/sink-$1"
 }
 
 # sink_stop PORT: what arrived is told by sink_count from now on.

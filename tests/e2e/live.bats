@@ -106,7 +106,7 @@ detach_gate()
 	before=$(verdicts talker allowed)
 	lab_in client "$lab_top/tests/e2e/websocket.py" talk 203.0.113.3 "$lab_server4" 8080 200 3 \
 		>"$lab_dir/talk" 3>&- &
-	wait_until 5 grep -q upgraded "$lab_dir/talk"
+	wait_until 5 grep -qs upgraded "$lab_dir/talk"
 	sleep 0.5
 	attach_gate
 	wait $!

@@ -37,8 +37,15 @@ has_xdp()
 daemon_start()
 {
 	background server "$tpsd"
-	echo $! >"$lab_dir/tpsd.pid"
+	daemon=$!
 	wait_until 5 lab_run server curl -s -o /dev/null http://127.0.0.1:10429/healthz
+}
+
+# daemon_end SIGNAL
+daemon_end()
+{
+	kill -"$1" "$daemon"
+	wait "$daemon" 2>/dev/null || true
 }
 
 @test "tpsd killed: throttling and counters go on, and it finds them again" {
@@ -47,13 +54,13 @@ daemon_start()
 	run datagrams 5000 203.0.113.1 8
 	assert_output 5
 	assert_equal "$(metric tps_caller_transactions_total caller=one verdict=refused)" 3
-	kill -9 "$(<"$lab_dir/tpsd.pid")"
+	daemon_end KILL
 	run datagrams 5000 203.0.113.1 8
 	assert_output 0
 	daemon_start
 	assert_equal "$(metric tps_caller_transactions_total caller=one verdict=refused)" 11
 	assert_equal "$(metric tps_caller_transactions_total caller=one verdict=allowed)" 5
-	kill -9 "$(<"$lab_dir/tpsd.pid")"
+	daemon_end KILL
 }
 
 @test "detached and attached again: buckets, counters and settings are as before" {
@@ -82,7 +89,7 @@ daemon_start()
 	sleep 3
 	run has_xdp
 	assert_failure
-	kill "$(<"$lab_dir/tpsd.pid")"
+	daemon_end TERM
 	attach_gate
 	has_xdp
 }
@@ -133,7 +140,7 @@ occupied()
 		# The process itself, not a shell around it, is what is killed.
 		"$tpsctl" "$@" >/dev/null 2>&1 3>&- &
 		pid=$!
-		sleep "0.$(printf '%04d' $((RANDOM % 120)))"
+		sleep "0.$(printf '%04d' $((RANDOM % 50)))"
 		if kill -9 "$pid" 2>/dev/null; then
 			killed=$((killed + 1))
 		fi
