@@ -78,6 +78,16 @@ static int bound_socket(const char *text, __u16 port)
 	return fd;
 }
 
+/* One after the other, so that a flow of an earlier connection is never met again: Linux might give
+ * the same port, and sequence numbers only a little further on, to connections that are reset. */
+static __u16 next_port(void)
+{
+	static __u16 last = 1023;
+
+	last = last == 65535 ? 1024 : last + 1;
+	return last;
+}
+
 int live_listen(const char *address, __u16 port)
 {
 	int fd = bound_socket(address, port);
@@ -110,19 +120,16 @@ void live_connect(struct live *ret_live, int listener, const char *client, const
 	struct live live = {
 		.client_address = client,
 		.server_address = server,
+		.client_port = next_port(),
 		.server_port = port,
-		.client = bound_socket(client, 0),
 	};
 
+	live.client = bound_socket(client, live.client_port);
 	if (connect(live.client, &address.any, len))
 		err(1, "connect to %s port %u", server, port);
 	live.server = accept(listener, NULL, NULL);
 	if (live.server < 0)
 		err(1, "accept");
-	len = sizeof(address);
-	if (getsockname(live.client, &address.any, &len))
-		err(1, "getsockname");
-	live.client_port = ntohs(address.v4.sin_port); /* at the same place in IPv6 */
 	live.first_seq = queue_seq(live.client, TCP_SEND_QUEUE);
 	*ret_live = live;
 }
@@ -161,11 +168,10 @@ static bool is_syn_ack(const struct live *live, const __u8 *frame, ssize_t len, 
 
 __u32 live_half_open(struct live *ret_live, const char *client, const char *server, __u16 port)
 {
-	static __u16 next_port = 20000;
 	struct live live = {
 		.client_address = client,
 		.server_address = server,
-		.client_port = next_port++,
+		.client_port = next_port(),
 		.server_port = port,
 		.client = -1,
 		.server = -1,
