@@ -6,6 +6,7 @@
 #include "lib/cases.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 static void set_udp(bucket_limit limit, __u32 cost, enum tps_mode mode)
 {
@@ -112,6 +113,32 @@ static void refused_caller_spends_nothing_of_the_listener(void **state)
 		expect_refused(&greedy, UDP);
 	expect_allowed(&other, UDP);
 	assert_transactions(UDP, 2, 50);
+}
+
+/* A limit that is read by jiffies becomes one that is read exactly, and back: one time line. */
+static void limit_change_never_mixes_clocks(void **state)
+{
+	struct packet packet = datagram("198.51.100.1");
+	bucket_limit coarse = limit_per_second(1000, 1000), fine = limit_per_second(100000, 100);
+	struct tps_slot caller = harness_add_caller(&h, 0, coarse, 0);
+	struct tps_bucket before, after;
+	__u64 now_vt;
+
+	harness_use_ticks(&h);
+	harness_add_source(&h, caller, "198.51.100.0/24");
+	for (int i = 0; i < 5; i++) {
+		harness_set_own_limit(&h, caller, coarse);
+		usleep(20000); /* what the fine limit left is less than a token here */
+		expect_allowed(&packet, UDP);
+		before = harness_bucket(&h, caller);
+		now_vt = bucket_now_vt(harness_now_ns());
+		assert_true(before.unproven_tat_vt <= now_vt);
+		harness_set_own_limit(&h, caller, fine);
+		expect_allowed(&packet, UDP);
+		after = harness_bucket(&h, caller);
+		assert_true(after.unproven_tat_vt > before.unproven_tat_vt);
+	}
+	assert_caller(caller, 10, 0);
 }
 
 struct mix {
@@ -265,6 +292,7 @@ int main(void)
 		     listener_gives_a_strangers_token_back),
 		CASE("a refused caller spends nothing of the listener's limit",
 		     refused_caller_spends_nothing_of_the_listener),
+		CASE("a limit change never mixes clocks", limit_change_never_mixes_clocks),
 		CASE("what an observing listener would refuse is what it refuses when it enforces",
 		     observing_listener),
 		CASE("what an observing gate would refuse is what it refuses when it enforces",

@@ -425,6 +425,95 @@ static void silent_old_connection_is_charged_from_its_first_request(void **state
 	assert_caller(gold, 1, 1);
 }
 
+static void evicted_flow_goes_on(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 3);
+
+	assert_passes(GET_KEY("gold"));
+	answer();
+	harness_forget_flows(&h);
+	assert_passes(GET_KEY("gold"));
+	answer();
+	harness_forget_flows(&h);
+	assert_passes(GET_KEY("gold"));
+	answer();
+	harness_forget_flows(&h);
+	assert_drops(GET_KEY("gold"));
+	assert_caller(gold, 3, 1);
+}
+
+static void upload_goes_on_when_its_flow_is_evicted(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 1);
+	char body[1000];
+
+	memset(body, 'b', sizeof(body));
+	assert_passes(POST_HEAD("10000", "gold"));
+	for (int i = 0; i < 10; i++) {
+		if (i == 5)
+			harness_forget_flows(&h);
+		assert_int_equal(live_send(&c, &h, body, sizeof(body)), XDP_PASS);
+	}
+	assert_caller(gold, 1, 0);
+	assert_int_equal(charged(), 1);
+}
+
+/* ---- large segments ---- */
+
+static char large[16000];
+
+/* Fills @bytes of large[] with small requests of @key; returns how many. */
+static __u32 fill_with_requests(const char *key, size_t bytes)
+{
+	size_t at = 0;
+	__u32 count = 0;
+
+	while (at + 100 < bytes) {
+		at += snprintf(large + at, sizeof(large) - at, GET_KEY("%s"), key);
+		count++;
+	}
+	/* the last one fills up to the end */
+	snprintf(large + at, sizeof(large) - at, "GET /%0*d HTTP/1.1\r\n\r\n",
+		 (int)(bytes - at - 18), 0);
+	return count;
+}
+
+static void jumbo_segment_is_read_whole(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 1000);
+	__u32 count = fill_with_requests("gold", 8900);
+
+	assert_true(count > 100);
+	assert_passes(large);
+	assert_int_equal(caller_allowed(gold), count);
+	assert_int_equal(charged(), count + 1);
+}
+
+static void jumbo_body_ends_where_it_says(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 5);
+	size_t at = snprintf(large, sizeof(large), POST_HEAD("8000", "gold"));
+
+	memset(large + at, 'b', 8000);
+	at += 8000;
+	snprintf(large + at, sizeof(large) - at, GET_KEY("gold"));
+	assert_passes(large);
+	assert_caller(gold, 2, 0);
+	assert_int_equal(charged(), 2);
+}
+
+/* What generic XDP hands over after GRO can be longer than what is read: a transaction for each 64
+ * bytes then. */
+static void segment_beyond_the_scan_is_never_free(void **state)
+{
+	__u32 count;
+
+	harness_set_tier(&h, 0, limit_frozen(1000));
+	count = fill_with_requests("a-key-of-nobody", 15900);
+	assert_passes(large);
+	assert_true(charged() >= count);
+}
+
 /* ---- other protocols on the connection ---- */
 
 static void websocket_bytes_are_free_and_requests_in_them_are_not(void **state)
@@ -584,6 +673,16 @@ int main(void)
 		HTTP_CASE(
 			"an old connection that has sent nothing is charged from its first request",
 			silent_old_connection_is_charged_from_its_first_request),
+		HTTP_CASE("an evicted flow's next request is charged to its key",
+			  evicted_flow_goes_on),
+		HTTP_CASE("an upload whose flow is evicted goes on, free",
+			  upload_goes_on_when_its_flow_is_evicted),
+		HTTP_CASE("each request in a jumbo segment is charged",
+			  jumbo_segment_is_read_whole),
+		HTTP_CASE("a body in a jumbo segment ends where its head says",
+			  jumbo_body_ends_where_it_says),
+		HTTP_CASE("a segment longer than what is read is never free",
+			  segment_beyond_the_scan_is_never_free),
 		HTTP_CASE("WebSocket bytes are free, and a request after them is charged",
 			  websocket_bytes_are_free_and_requests_in_them_are_not),
 		HTTP_CASE("a CONNECT tunnel is free", connect_tunnel_is_free),

@@ -253,6 +253,32 @@ static void reused_port_begins_anew(void **state)
 	assert_caller(gold, 1, 0);
 }
 
+static void numbers_wrap_around(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 60);
+	struct tps_bucket bucket;
+
+	far_packets(&f, CLIENT, FAR_SERVER, 1239);
+	f.client.seq = 0xffffff80;
+	f.server.seq = 0xffffffc0;
+	f.server.ack = f.client.seq;
+	f.server.flags = PACKET_SYN | PACKET_ACK;
+	f.server.seq--;
+	assert_int_equal(harness_run_egress(&h, &f.server), TC_ACT_UNSPEC);
+	f.server.seq++;
+	f.client.ack = f.server.seq;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(client_sends(&f, "GET / HTTP/1.1\r\nX-API-"), XDP_PASS);
+		assert_int_equal(client_sends(&f, "Key: gold\r\n\r\n"), XDP_PASS);
+		server_sends(&f, OK);
+	}
+	assert_true(f.client.seq < 10000 && f.server.seq < 10000);
+	assert_caller(gold, 20, 0);
+	assert_int_equal(charged(), 20);
+	bucket = harness_bucket(&h, gold);
+	assert_int_equal(bucket.unproven_tat_vt, 0);
+}
+
 static void local_placement_ignores_what_leaves(void **state)
 {
 	struct tps_slot caller = add_source("198.51.100.0/24", 5);
@@ -293,6 +319,7 @@ int main(void)
 			     old_forwarded_upload_is_free),
 		TRANSIT_CASE("a port that is used again begins a new flow",
 			     reused_port_begins_anew),
+		TRANSIT_CASE("sequence numbers may wrap around", numbers_wrap_around),
 		TRANSIT_CASE("a listener of placement local does not believe what leaves",
 			     local_placement_ignores_what_leaves),
 	};

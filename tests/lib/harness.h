@@ -126,6 +126,8 @@ bool harness_stranger(const struct harness *harness, const char *address,
 __u32 harness_strangers(const struct harness *harness);
 __u32 harness_flows(const struct harness *harness);
 __u32 harness_keys(const struct harness *harness);
+/* As if they had been evicted. */
+void harness_forget_flows(const struct harness *harness);
 
 __u64 harness_now_ns(void);
 

@@ -11,7 +11,7 @@
 
 #include <linux/types.h>
 
-#define PACKET_BYTES_MAX 9216
+#define PACKET_BYTES_MAX 20480
 
 enum packet_kind { PACKET_TCP, PACKET_UDP, PACKET_ICMP, PACKET_ARP };
 
