@@ -9,6 +9,7 @@
 
 #include <tps/bucket.h>
 
+#include "caller.h"
 #include "counts.h"
 #include "text.h"
 
@@ -125,9 +126,28 @@ int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_c
 	return 0;
 }
 
+/* -EBUSY while a caller is in the tier. By names: a slot without one is what a killed command left.
+ */
+static int in_use(const struct tps_gate *gate, int tier, struct tps_why *why)
+{
+	_cleanup_free_ struct tps_caller_entry *callers = NULL;
+	size_t count = 0;
+	int err = tps_callers_read(gate, &callers, &count);
+
+	for (size_t i = 0; i < count && !err; i++) {
+		if (callers[i].limit.tier == tier)
+			err = tps_why_say(
+				why, -EBUSY,
+				"tier '%s' has callers in it, as '%s': give them another by "
+				"tpsctl set caller NAME --tier first",
+				gate->tiers[tier].name, callers[i].name);
+	}
+	return err;
+}
+
 int tps_tier_delete(struct tps_gate *gate, const char *name, struct tps_why *why)
 {
-	int tier = tps_tier_need(gate, name, why);
+	int tier = tps_tier_need(gate, name, why), err;
 
 	if (tier < 0)
 		return tier;
@@ -136,14 +156,9 @@ int tps_tier_delete(struct tps_gate *gate, const char *name, struct tps_why *why
 				   "tier '%s' is the default tier: set another by tpsctl set "
 				   "default-tier first",
 				   name);
-	for (__u32 slot = 0; slot < gate->capacity[TPS_MAP_limits]; slot++) {
-		if (gate->limits[slot].generation && gate->limits[slot].tier == tier)
-			return tps_why_say(
-				why, -EBUSY,
-				"tier '%s' has callers in it: give them another by tpsctl "
-				"set caller NAME --tier first",
-				name);
-	}
+	err = in_use(gate, tier, why);
+	if (err)
+		return err;
 	tps_word_store(&gate->tiers[tier].limit, 0);
 	tps_words_store(&gate->tiers[tier], &(struct tps_tier){}, sizeof(struct tps_tier));
 	return 0;
