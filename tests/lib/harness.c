@@ -145,7 +145,7 @@ static void reset_map(const struct bpf_map *map)
 	}
 }
 
-void harness_reset(struct harness *harness)
+void harness_clear(struct harness *harness)
 {
 	struct tps_bpf *gate = harness->gate;
 	struct tps_listener listener;
@@ -158,6 +158,11 @@ void harness_reset(struct harness *harness)
 	/* ports is emptied by its listeners: it is large */
 	bpf_object__for_each_map(map, gate->obj) if (!bpf_map__is_internal(map) &&
 						     map != gate->maps.ports) reset_map(map);
+}
+
+void harness_reset(struct harness *harness)
+{
+	harness_clear(harness);
 	set_up(harness);
 }
 
@@ -165,6 +170,11 @@ void harness_close(struct harness *harness)
 {
 	tps_bpf__destroy(harness->gate);
 	harness->gate = NULL;
+}
+
+struct bpf_object *harness_object(const struct harness *harness)
+{
+	return harness->gate->obj;
 }
 
 bucket_limit limit_frozen(__u32 burst)

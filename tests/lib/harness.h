@@ -42,11 +42,17 @@ void harness_open(struct harness *ret_harness, const struct harness_sizes *sizes
 void harness_close(struct harness *harness);
 /* As it was when opened, without verifying the gate again. */
 void harness_reset(struct harness *harness);
+/* With empty maps and no settings at all. */
+void harness_clear(struct harness *harness);
 
 /* @burst tokens and no refill that a test could notice: up to 1,000,000 at a token each 71 s. */
 bucket_limit limit_frozen(__u32 burst);
 /* @per_s tokens a second. */
 bucket_limit limit_per_second(__u64 per_s, __u32 burst);
+
+/* For libtps to adopt. */
+struct bpf_object;
+struct bpf_object *harness_object(const struct harness *harness);
 
 /* ---- settings ---------------------------------------------------------------------------------
  */
