@@ -155,7 +155,7 @@ static inline void expect_refused(const struct packet *packet, __u32 listener)
  * this does, and goes on for a while: what is admitted is what came in between, to a token, however
  * busy the machine is; give or take @tick_ns of the rate where jiffies are read.
  */
-static inline void expect_rate(const struct packet *packet, __u64 per_s, __u64 tick_ns)
+static inline void expect_rate(const struct packet *packet, __u64 per_s, __u64 late_ns)
 {
 	__u64 empty_from_ns, empty_to_ns, last_ns, now_ns, admitted = 0;
 
@@ -168,8 +168,8 @@ static inline void expect_rate(const struct packet *packet, __u64 per_s, __u64 t
 		admitted += harness_run(&h, packet) == XDP_PASS;
 		now_ns = harness_now_ns();
 	} while (now_ns - empty_to_ns < 300000000);
-	assert_true(admitted <= per_s * (now_ns - empty_from_ns + tick_ns) / BUCKET_NS_PER_SEC + 1);
-	assert_true(admitted + 1 >= per_s * (last_ns - empty_to_ns - tick_ns) / BUCKET_NS_PER_SEC);
+	assert_true(admitted <= per_s * (now_ns - empty_from_ns + late_ns) / BUCKET_NS_PER_SEC + 1);
+	assert_true(admitted + 1 >= per_s * (last_ns - empty_to_ns - late_ns) / BUCKET_NS_PER_SEC);
 }
 
 /* A listener's transactions so far. */
