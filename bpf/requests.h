@@ -71,7 +71,7 @@ static __always_inline int requests_in_body(const struct tps_http *http)
 static __always_inline void requests_void(struct tps_flow *flow)
 {
 	http_lose(&flow->http, HTTP_VOID);
-	flow->tainted = 1;
+	flow->tainted = HTTP_VOID;
 }
 
 /* An entry for a connection that has none, or a stale one. */
@@ -79,11 +79,20 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 					   const struct flow_peer *peer)
 {
 	http_lose(&flow->http, peer->untouched ? HTTP_START : HTTP_JOINED);
-	flow->tainted = 0;
+	flow->tainted = peer->untouched ? 0 : HTTP_JOINED;
 	flow->next_seq = peer->untouched ? peer->received : frame->seq;
 	flow->framed_seq = flow->next_seq;
 	flow->high_seq = flow->next_seq;
 	flow->turn_ack = frame->ack;
+}
+
+/* A joined connection has no order to keep: each segment is read for itself. */
+static __always_inline enum requests_place requests_at(struct tps_flow *flow,
+						       const struct frame *frame)
+{
+	flow->http.carry_bytes = 0;
+	flow->next_seq = frame->seq;
+	return REQUESTS_READ;
 }
 
 /*
@@ -100,7 +109,7 @@ static __always_inline enum requests_place requests_resent(struct tps_flow *flow
 	__u32 end = frame->seq + frame->payload_bytes;
 
 	if (flow->http.phase == HTTP_JOINED)
-		return REQUESTS_PASS;
+		return requests_at(flow, frame);
 	if (!flow_before(frame->seq, flow->framed_seq) &&
 	    !flow_before(peer->received, flow->framed_seq) && !flow_before(flow->next_seq, end))
 		return REQUESTS_PASS;
@@ -117,11 +126,8 @@ static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
-	if (flow->http.phase == HTTP_JOINED) {
-		flow->http.carry_bytes = 0;
-		flow->next_seq = end;
-		return REQUESTS_KEEP;
-	}
+	if (flow->http.phase == HTTP_JOINED)
+		return requests_at(flow, frame);
 	if (!requests_in_body(&flow->http) || end - flow->next_seq > flow->http.body_bytes)
 		return REQUESTS_DROP;
 	if (flow_before(flow->high_seq, end))
@@ -165,8 +171,11 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 		flow->next_seq = peer->received;
 		http_skip(&flow->http, gained);
 	}
+	/* a tuple that is used again at once may have sequence numbers only a little further on:
+	 * then what the server sends tells the two connections apart */
 	if (!known || flow_before(flow->next_seq, peer->received) ||
-	    flow_before(peer->right, flow->next_seq))
+	    flow_before(peer->right, flow->next_seq) ||
+	    (peer->untouched && peer->ack_high != flow->ack_high))
 		requests_rejoin(flow, known, excused, frame, peer);
 	flow->ack_low = peer->ack_low;
 	flow->ack_high = peer->ack_high;
@@ -382,9 +391,10 @@ static __always_inline void requests_advance(struct requests *r, const struct fr
 }
 
 /*
- * On a connection whose beginning the gate did not read, "a body" may be requests to the host. So
- * the segment is read a second time as if its framing were lost, and what this finds beyond the
- * heads that were charged is charged to the source.
+ * On a connection whose framing was not known once, what looks like a body may be requests to the
+ * host. So the segment is read a second time as if it still were not known (VOID: a transaction at
+ * least; else one for each request line), and what this finds beyond the heads that were charged is
+ * charged to the source.
  */
 static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests *r,
 					    struct tps_listener *listener, __u32 at, __u32 left)
@@ -395,7 +405,7 @@ static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests 
 	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++)
 		if (i < r->scan.charges)
 			heads += r->scan.charge[i].heads;
-	http_lose(&r->lost, HTTP_VOID);
+	http_lose(&r->lost, r->flow.tainted == HTTP_VOID ? HTTP_VOID : HTTP_JOINED);
 	http_begin(scan, &r->lost, r->scan.secret, 0);
 	if (requests_parse(ctx, scan, listener, at, left))
 		return TPS_REASON_NO_READ;
@@ -404,12 +414,22 @@ static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests 
 	return 0;
 }
 
+/* The connection has been in loose @phase; the one that charges most is remembered. */
+static __always_inline void requests_taint(struct tps_flow *flow, __u32 phase)
+{
+	if (phase == HTTP_VOID || (phase == HTTP_HTTP2 && flow->tainted != HTTP_VOID))
+		flow->tainted = phase;
+	else if (phase >= HTTP_OPAQUE && !flow->tainted)
+		flow->tainted = phase;
+}
+
 /* HTTP/2 without TLS: a turn is a segment that answers server data not answered before. */
 static __always_inline void requests_turn(struct requests *r, const struct frame *frame)
 {
-	if (r->scan.http.phase != HTTP_HTTP2 || r->scan.charges)
+	if (r->scan.charges || (r->scan.http.phase != HTTP_HTTP2 && r->flow.tainted != HTTP_HTTP2))
 		return;
-	if (r->flow.http.phase != HTTP_HTTP2 || flow_before(r->flow.turn_ack, frame->ack))
+	if (flow_before(r->flow.turn_ack, frame->ack) ||
+	    (r->scan.http.phase == HTTP_HTTP2 && r->flow.http.phase != HTTP_HTTP2))
 		requests_add(&r->scan, 1, TPS_REASON_HTTP2);
 }
 
@@ -431,15 +451,15 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 		requests_add(&r->scan, left / REQUESTS_BYTES_PER_HEAD + 1, TPS_REASON_VOID);
 		r->scan.http.phase = HTTP_VOID;
 	}
-	if (r->flow.tainted && r->flow.http.phase < HTTP_OPAQUE) {
+	if (extra)
+		requests_add(&r->scan, extra, TPS_REASON_VOID);
+	requests_taint(&r->flow, r->flow.http.phase);
+	requests_taint(&r->flow, r->scan.http.phase);
+	if (r->flow.tainted && r->scan.http.phase < HTTP_OPAQUE) {
 		error = requests_doubt(ctx, r, listener, at, left);
 		if (error)
 			return error;
 	}
-	if (extra)
-		requests_add(&r->scan, extra, TPS_REASON_VOID);
-	if (r->scan.http.phase == HTTP_VOID)
-		r->flow.tainted = 1;
 	requests_turn(r, frame);
 	requests_advance(r, frame, r->flow.next_seq);
 	return 0;

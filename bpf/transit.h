@@ -61,7 +61,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 	if (!settings || !r)
 		return 0;
 	http_lose(&r->flow.http, HTTP_JOINED);
-	r->flow.tainted = 0;
+	r->flow.tainted = HTTP_JOINED;
 	r->flow.epoch = settings->epoch;
 	r->flow.next_seq = frame->ack;
 	r->flow.framed_seq = frame->ack;

@@ -373,7 +373,7 @@ struct tps_flow {
 	__u32 ack_low;    /* acks within [low, high] need no lookup */
 	__u32 ack_high;
 	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
-	__u16 tainted;     /* its framing was lost once */
+	__u16 tainted;     /* enum http_phase: the framing was not known once; 0: it always was */
 	__u16 epoch;       /* control.epoch when it was last read */
 	struct tps_http http;
 };
