@@ -153,7 +153,7 @@ static inline void expect_refused(const struct packet *packet, __u32 listener)
 /*
  * Empties the bucket of @packet's source, whose limit is @per_s and whose burst lasts longer than
  * this does, and goes on for a while: what is admitted is what came in between, to a token, however
- * busy the machine is; give or take @tick_ns of the rate where jiffies are read.
+ * busy the machine is; give or take @late_ns of the rate where jiffies are read.
  */
 static inline void expect_rate(const struct packet *packet, __u64 per_s, __u64 late_ns)
 {
