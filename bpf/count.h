@@ -70,12 +70,12 @@ static __always_inline void count_caller(__u32 slot, __u32 verdict, __u32 transa
 	counter->verdicts[verdict] += transactions;
 }
 
-/* Strangers' counts are shared by the CPUs: one atomic add. */
+/* Strangers' counts are shared by the CPUs and not locked: two at once may count as one. */
 static __always_inline void count_stranger(struct tps_stranger *stranger, __u32 verdict,
 					   __u32 transactions)
 {
 	COUNT_INDEX(verdict, TPS_VERDICT_MAX);
-	__sync_fetch_and_add(&stranger->verdicts[verdict], transactions);
+	stranger->verdicts[verdict] += transactions;
 }
 
 /* A transaction's verdict, from what decided over it. */

@@ -51,6 +51,7 @@ struct frame {
 	__u8 family; /* 4 or 6 */
 	__u8 is_udp;
 	struct frame_ip ip; /* the reader's own */
+	__u32 outcome;      /* enum frame_outcome; for the gate to keep */
 };
 
 #define FRAME_ETHERNET_BYTES 14

@@ -15,6 +15,15 @@
 #include "frame.h"
 #include "maps.h"
 
+/* The frame at hand. In a map, since the verifier then takes all ways through the headers for one.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct frame);
+} frames SEC(".maps");
+
 /* A stranger's entry while it is being made: 64 bytes that three calls' stacks have no room for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -29,6 +29,25 @@ __noinline int take_back(__u64 *word, bucket_limit limit, __u32 cost)
 	return 0;
 }
 
+/* One try in line, since a call costs more than the take itself; who loses a race goes the long
+ * way. */
+static __always_inline enum bucket_outcome take_now(__u64 *word, bucket_limit limit, __u64 now_vt,
+						    __u32 cost)
+{
+	__u64 tat_vt = *(volatile __u64 *)word;
+	__u64 next_vt;
+
+	if (!bucket_far_future(tat_vt, now_vt)) {
+		next_vt =
+			bucket_next_vt(tat_vt, bucket_floor_vt(now_vt, limit), now_vt, limit, cost);
+		if (!next_vt)
+			return BUCKET_EMPTY;
+		if (__sync_val_compare_and_swap(word, tat_vt, next_vt) == tat_vt)
+			return BUCKET_TAKEN;
+	}
+	return take_from(word, limit, now_vt, cost);
+}
+
 /* A transaction that asks for its tokens. */
 struct take {
 	const struct tps_control *settings;
@@ -111,7 +130,7 @@ static __always_inline enum tps_reason take_both(const struct take *take, __u64 
 						 bucket_limit rate, enum tps_reason empty)
 {
 	__u64 now_vt = take_now_vt(take->settings, rate, take->listener->limit);
-	enum bucket_outcome outcome = take_from(word, rate, now_vt, take->cost);
+	enum bucket_outcome outcome = take_now(word, rate, now_vt, take->cost);
 
 	if (outcome != BUCKET_TAKEN)
 		return take_reason(outcome, empty);

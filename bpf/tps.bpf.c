@@ -33,14 +33,14 @@ static __always_inline int gate_take(struct take *ret, __u32 number)
  * One transaction of the packet's source, on its unproven bucket: what anybody can forge. This and
  * what follows are global functions: each is verified once, with a stack of its own.
  */
-__noinline int gate_unproven(struct frame *frame, __u32 number, __u32 why)
+static __always_inline int gate_unproven(const struct frame *frame, __u32 number, __u32 why)
 {
 	enum tps_verdict verdict;
 	struct take take = {};
 	struct subject who;
 	__u32 reason;
 
-	if (!frame || !gate_take(&take, number))
+	if (!gate_take(&take, number))
 		return XDP_PASS;
 	take.cost = take.listener->cost ?: 1;
 	count_note(take.of, why);
@@ -135,38 +135,33 @@ static __always_inline enum tps_reason gate_pass_reason(int outcome)
 	}
 }
 
-/* A global function, so that what follows is verified once and not for each way through the
- * headers. */
-__noinline int gate_frame(struct xdp_md *ctx, struct frame *frame)
-{
-	if (!frame)
-		return FRAME_MALFORMED;
-	return frame_read((const __u8 *)(long)ctx->data, (const __u8 *)(long)ctx->data_end, frame);
-}
-
 SEC("xdp.frags")
 int gate(struct xdp_md *ctx)
 {
+	const __u8 *data = (const __u8 *)(long)ctx->data;
+	const __u8 *end = (const __u8 *)(long)ctx->data_end;
+	__u32 zero = 0, index, number = 0, *found, outcome;
 	struct tps_control *settings;
-	struct frame frame = {};
-	__u32 zero = 0, index, number = 0, *found;
-	int outcome;
+	struct frame *frame;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
-	if (!settings)
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	if (!settings || !frame)
 		return XDP_PASS;
 	if (settings->paused)
 		return count_pass(count_totals(0), TPS_REASON_PAUSED);
-	outcome = gate_frame(ctx, &frame);
+	frame->outcome = frame_read(data, end, frame);
+	dual_reload();
+	outcome = frame->outcome;
 	if (outcome == FRAME_TCP || outcome == FRAME_UDP || outcome == FRAME_FIRST_FRAGMENT) {
-		index = TPS_PORT_INDEX(frame.is_udp, dual_swap16(frame.flow.destination_port_be));
+		index = TPS_PORT_INDEX(frame->is_udp, dual_swap16(frame->flow.destination_port_be));
 		found = bpf_map_lookup_elem(&ports, &index);
 		number = found ? *found : 0;
 	}
 	/* with headers that cannot be read the port is not known: any listener's may be meant */
 	if (!number && (outcome != FRAME_TOO_MANY_HEADERS || !settings->listeners))
 		return count_pass(count_totals(0), gate_pass_reason(outcome));
-	return gate_listener(ctx, settings, &frame, number, outcome);
+	return gate_listener(ctx, settings, frame, number, outcome);
 }
 
 __noinline int egress_frame(struct __sk_buff *skb, struct frame *frame)
