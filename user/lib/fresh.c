@@ -207,6 +207,7 @@ static int gate_load(const char *root, const struct tps_gate_options *options,
 	gate->egress_fd = program_fd(object, TPS_PIN_EGRESS);
 	if (!gate->root || gate->gate_fd < 0 || gate->egress_fd < 0)
 		return -ENOMEM;
+	gate->is_fresh = true;
 	tps_half_store(&gate->control->observe, options->observe);
 	err = pins_make(gate, object);
 	if (err) {
@@ -234,23 +235,13 @@ static int capacities_agree(const struct tps_gate *gate, const struct tps_gate_o
 	return 0;
 }
 
-int tps_gate_make(const char *root, const struct tps_gate_options *options,
-		  struct tps_gate **ret_gate, struct tps_why *why)
+/* Open the gate below @root, or make it. */
+static int gate_have(const char *root, const struct tps_gate_options *options,
+		     struct tps_gate **ret_gate, struct tps_why *why)
 {
-	_cleanup_close_ int lock_fd = -1;
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	int err;
 
-	for (int map = 0; map < TPS_MAP_MAX; map++) {
-		if (options->capacity[map] > CAPACITY_MAX)
-			return tps_why_say(why, -E2BIG, "--capacity %s=%u: at most %u",
-					   tps_map_name(map), options->capacity[map], CAPACITY_MAX);
-	}
-	err = tps_lock_take(root, TPS_MAKE, &lock_fd, why);
-	if (!err)
-		err = tps_root_mount(root, why);
-	if (err)
-		return err;
 	if (tps_pins_are_made(root)) {
 		err = tps_hold_pinned(root, TPS_WRITE, &gate, why);
 		if (!err)
@@ -260,22 +251,59 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 		err = gate_load(root, options, &gate, why);
 	}
 	if (err)
-		return tps_why_say(why, err, "the gate at '%s': %s", root, strerror(-err));
-	gate->lock_fd = TAKE_FD(lock_fd);
+		return err;
 	*ret_gate = TAKE_PTR(gate);
+	return 0;
+}
+
+static void lock_remove(const char *root)
+{
+	char file[PATH_MAX];
+
+	if (snprintf(file, sizeof(file), "%s" TPS_LOCK_SUFFIX, root) < (int)sizeof(file))
+		unlink(file);
+}
+
+int tps_gate_make(const char *root, const struct tps_gate_options *options,
+		  struct tps_gate **ret_gate, struct tps_why *why)
+{
+	_cleanup_close_ int lock_fd = -1;
+	struct tps_gate *gate;
+	bool was_mounted;
+	int err;
+
+	for (int map = 0; map < TPS_MAP_MAX; map++) {
+		if (options->capacity[map] > CAPACITY_MAX)
+			return tps_why_say(why, -E2BIG, "--capacity %s=%u: at most %u",
+					   tps_map_name(map), options->capacity[map], CAPACITY_MAX);
+	}
+	err = tps_lock_take(root, TPS_MAKE, &lock_fd, why);
+	if (err)
+		return err;
+	was_mounted = !tps_root_check(root, NULL);
+	err = tps_root_mount(root, why);
+	if (!err)
+		err = gate_have(root, options, &gate, why);
+	if (err) {
+		tps_why_say(why, err, "the gate at '%s': %s", root, strerror(-err));
+		if (!was_mounted && tps_root_check(root, NULL) != -EPERM) {
+			tps_root_unmount(root, NULL);
+			lock_remove(root);
+		}
+		return err;
+	}
+	gate->lock_fd = TAKE_FD(lock_fd);
+	*ret_gate = gate;
 	return 0;
 }
 
 int tps_gate_forget(struct tps_gate *gate, struct tps_why *why)
 {
-	char file[PATH_MAX];
 	int err;
 
 	tps_pins_remove(gate->root);
 	err = tps_root_unmount(gate->root, why);
-	if (err)
-		return err;
-	if (snprintf(file, sizeof(file), "%s" TPS_LOCK_SUFFIX, gate->root) < (int)sizeof(file))
-		unlink(file);
-	return 0;
+	if (!err)
+		lock_remove(gate->root);
+	return err;
 }

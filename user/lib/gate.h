@@ -39,7 +39,8 @@ struct tps_gate {
 	int egress_fd; /* the tc program, or -1 */
 	int lock_fd;   /* or -1 */
 	enum tps_access access;
-	char *root; /* NULL when nothing is pinned */
+	bool is_fresh; /* made just now */
+	char *root;    /* NULL when nothing is pinned */
 	/* mapped: read-only when access is TPS_READ */
 	struct tps_control *control;
 	struct tps_port *ports;         /* TPS_PORTS_MAX, by TPS_PORT_INDEX */

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <tps/names.h>
 
@@ -143,6 +144,7 @@ static int bpffs_mount(const char *root, struct tps_why *why)
 		return 0;
 	if (mount("tps", root, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
 		err = -errno;
+		rmdir(root);
 		return tps_why_say(why, err, "root '%s': cannot mount a bpffs: %s%s", root,
 				   strerror(-err),
 				   err == -EPERM ? "; it needs CAP_SYS_ADMIN (root)" : "");

@@ -48,25 +48,41 @@ static int capacity_read(const char *text, __u32 capacity[TPS_MAP_MAX], struct t
 	return err;
 }
 
-static enum outcome attach_all(struct session *session, struct tps_gate *gate,
-			       const struct wish *wish, char **devices)
+/* What this command did before it failed. */
+static void undo(struct tps_gate *gate, const struct wish *wish, char **devices, const bool *done,
+		 int count)
 {
-	bool changed = false;
+	bool one;
 
-	for (; *devices; devices++) {
+	for (int i = 0; i < count; i++) {
+		if (done[i])
+			tps_device_detach(gate, wish->netns, devices[i], &one, NULL);
+	}
+	if (gate->is_fresh)
+		tps_gate_forget(gate, NULL);
+}
+
+static enum outcome attach_all(struct session *session, struct tps_gate *gate,
+			       const struct wish *wish, char **devices, int count)
+{
+	_cleanup_free_ bool *done = calloc(count, sizeof(*done));
+	bool changed = gate->is_fresh;
+
+	for (int i = 0; i < count && done; i++) {
 		enum tps_xdp_mode mode;
 		struct tps_why why = {};
-		bool one = false;
-		int err = tps_device_attach(gate, wish->netns, *devices, wish->mode, &mode, &one,
-					    &why);
+		int err = tps_device_attach(gate, wish->netns, devices[i], wish->mode, &mode,
+					    &done[i], &why);
 
-		if (err)
+		if (err) {
+			undo(gate, wish, devices, done, i);
 			return failed(session, err, &why);
-		if (one && wish->mode == TPS_XDP_AUTO && mode == TPS_XDP_GENERIC)
+		}
+		if (done[i] && wish->mode == TPS_XDP_AUTO && mode == TPS_XDP_GENERIC)
 			note("device '%s': native XDP was refused, attached in generic mode: "
 			     "slower",
-			     *devices);
-		changed |= one;
+			     devices[i]);
+		changed |= done[i];
 	}
 	return written(session, changed);
 }
@@ -121,7 +137,9 @@ enum outcome attach(struct session *session, int argc, char **argv)
 		err = tps_gate_make(tps_root_choose(session->root), &wish.gate, &gate, &why);
 	if (err)
 		return failed(session, err, &why);
-	return attach_all(session, gate, &wish, devices);
+	if (wish.gate.observe && !gate->is_fresh && !gate->control->observe)
+		note("--observe is for a gate that is made; tpsctl observe sets this one observing");
+	return attach_all(session, gate, &wish, devices, argc - optind);
 }
 
 static enum outcome detach_every(struct session *session, struct tps_gate *gate, bool forget)

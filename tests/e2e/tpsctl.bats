@@ -1,0 +1,598 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+# What tpsctl says and what it leaves alone: words, exit statuses, refusals, and settings that outlive
+# the command that made them.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # BATS: a test is a subshell, and run sets variables
+
+# shellcheck source=tests/e2e/lab.bash
+source "$BATS_TEST_DIRNAME/lab.bash"
+
+setup_file()
+{
+	open_lab tpsctl
+	attach_gate --capacity callers=4 --capacity keys=4 --capacity sources4=4 \
+		--capacity sources6=4 --capacity bans=4
+}
+
+teardown_file()
+{
+	close_lab
+}
+
+setup()
+{
+	enter_lab
+	printf 'first key\n' >"$BATS_TEST_TMPDIR/first"
+	printf 'second key' >"$BATS_TEST_TMPDIR/second"
+}
+
+teardown()
+{
+	local name
+
+	ip netns del "$lab_id-other" 2>/dev/null || true
+	tps detach --all
+	attach_gate
+	tps resume
+	tps enforce 2>/dev/null
+	tps set default-tier free
+	tps set tier free --rate 100/s --burst 100
+	for name in $(tps -j list callers | jq -r '.[].name'); do
+		tps delete caller "$name"
+	done
+	for name in $(tps -j list listeners | jq -r '.[].name'); do
+		tps delete listener "$name"
+	done
+	for name in $(tps -j list tiers | jq -r '.[].name | select(. != "free")'); do
+		tps delete tier "$name"
+	done
+	for name in $(tps -j list bans | jq -r '.[].banned'); do
+		tps unban "$name"
+	done
+}
+
+# Every setting, as one text.
+settings()
+{
+	local noun
+
+	for noun in tiers listeners callers bans; do
+		tps -j list "$noun" | jq -cS 'map(del(.left, .left_s))'
+	done
+	tps -j list callers | jq -r '.[].name' | while read -r name; do
+		tps -j show caller "$name" | jq -cS '{sources, keys}'
+	done
+	tps -j status | jq -cS '[.state, .default_tier, .devices, (.maps | map(del(.entries)))]'
+	entries
+}
+
+# The same, but for which program of the kernel it is.
+settings_here()
+{
+	settings | sed 's/"program_id":[0-9]*//'
+}
+
+# Entries in use of the maps that commands write.
+entries()
+{
+	tps -j status | jq -cS '[.maps[] | select(.name | IN("callers", "limits", "sources4", "sources6",
+		"keys", "bans", "devices", "ports")) | {(.name): .entries}] | add'
+}
+
+# refused STATUS TEXT COMMAND...: it ends so, says this on one line of stderr, and changes nothing.
+refused()
+{
+	local status_wanted=$1 text=$2 before
+	shift 2
+
+	before=$(settings)
+	run --separate-stderr "$@"
+	assert_equal "$status" "$status_wanted"
+	assert_equal "$output" ""
+	assert_equal "${#stderr_lines[@]}" 1
+	[[ $stderr == *"$text"* ]] || fail "wanted '$text', got '$stderr'"
+	assert_equal "$(settings)" "$before"
+}
+
+changed()
+{
+	run "$tpsctl" -j "$@"
+	assert_success
+	assert_output '{"changed": true}'
+}
+
+unchanged()
+{
+	run "$tpsctl" -j "$@"
+	assert_success
+	assert_output '{"changed": false}'
+}
+
+@test "silence is success" {
+	run tps set tier gold --rate 10/s
+	assert_success
+	assert_output ""
+}
+
+@test "a command that is repeated changes nothing and says so" {
+	for words in "set tier gold --rate 10/s --burst 20" "set default-tier gold" "pause" \
+		"set listener api --port 80,8080 --protocol http --key-header X-Token" \
+		"set caller acme --tier free --source 192.0.2.0/24 --key-file $BATS_TEST_TMPDIR/first" \
+		"set caller acme --rate 5/s --exempt" "observe api"; do
+		# shellcheck disable=SC2086
+		changed $words
+		# shellcheck disable=SC2086
+		unchanged $words
+	done
+	changed ban 192.0.2.7
+	changed unban 192.0.2.7
+	unchanged unban 192.0.2.7
+	changed delete caller acme
+	unchanged delete caller acme --if-exists
+}
+
+@test "the global options stand before or behind the verb" {
+	assert_equal "$(tps -j list tiers)" "$(tps list tiers -j)"
+	assert_equal "$(env -u TPS_ROOT "$tpsctl" --root "$lab_root" -j list tiers)" \
+		"$(env -u TPS_ROOT "$tpsctl" list tiers -j --root "$lab_root")"
+}
+
+@test "words that mean nothing are told by name and end with 2" {
+	refused 2 "verb 'nonsense'" tps nonsense
+	refused 2 "'set tier'" tps set nonsense
+	refused 2 "option '--nonsense'" tps set tier gold --nonsense
+	refused 2 "option '--rate': it needs a value" tps set tier gold --rate
+	refused 2 "'more': not expected" tps show tier free more
+	refused 2 "something is missing" tps show tier
+	refused 2 "--sort 'nonsense'" tps list tiers --sort nonsense
+	refused 2 "no verb" tps
+}
+
+@test "a rate that is not exactly one is refused" {
+	local rate
+
+	for rate in 10k 010/s 10 /s 10/w "10 /s" 1.2345/s .5/s 5./s -1/s 0/s 0.0/s 0x10/s 1e3/s; do
+		refused 2 "rate '$rate'" tps set tier gold --rate "$rate"
+	done
+	refused 2 "at most 10000000/s" tps set tier gold --rate 10000001/s
+	refused 2 "at least 1/d" tps set tier gold --rate 0.9/d
+	refused 2 "it needs a rate" tps set tier gold
+	refused 2 "burst '0'" tps set tier gold --rate 1/s --burst 0
+	refused 2 "at most 833" tps set tier gold --rate 1/d --burst 834
+	refused 2 "a burst of its own needs a rate" tps set caller acme --burst 5
+}
+
+@test "rates are kept as they were written" {
+	local rate
+
+	for rate in 100/s 0.5/s 30/m 1000/h 10/d 10000000/s 1/d 1.125/m; do
+		tps set tier gold --rate "$rate"
+		assert_equal "$(tps -j show tier gold | jq -r .rate)" "$rate"
+	done
+}
+
+@test "the default burst is one second of the rate, at least 1, and follows it" {
+	tps set tier gold --rate 250/s
+	assert_equal "$(tps -j show tier gold | jq .burst)" 250
+	tps set tier gold --rate 1/h
+	assert_equal "$(tps -j show tier gold | jq .burst)" 1
+	tps set tier gold --burst 7
+	tps set tier gold --rate 250/s
+	assert_equal "$(tps -j show tier gold | jq .burst)" 7
+}
+
+@test "a prefix that is not exactly one is refused, host bits with the corrected form" {
+	local prefix
+
+	refused 2 "did you mean '192.0.2.0/24'?" tps set caller acme --source 192.0.2.1/24
+	refused 2 "did you mean '2001:db8::/32'?" tps set caller acme --source 2001:db8::1/32
+	refused 2 "IPv4 is written as such: '192.0.2.1'" tps ban ::ffff:192.0.2.1
+	for prefix in 192.0.2.0/33 192.0.2 192.0.2.0/024 2001:db8::/129 192.0.2.0/ example; do
+		refused 2 "prefix '$prefix'" tps ban "$prefix"
+	done
+}
+
+@test "names of nothing are told, with what lists the names" {
+	refused 1 "no tier 'nobody': tpsctl list tiers" tps set default-tier nobody
+	refused 1 "no tier 'nobody'" tps set caller acme --tier nobody
+	refused 1 "no tier 'nobody'" tps delete tier nobody
+	refused 1 "no caller 'nobody': tpsctl list callers" tps show caller nobody
+	refused 1 "no caller 'nobody'" tps delete caller nobody
+	refused 1 "no caller 'nobody'" tps ban caller:nobody
+	refused 1 "no listener 'nobody': tpsctl list listeners" tps observe nobody
+	refused 1 "no listener 'nobody'" tps delete listener nobody
+	refused 2 "caller '-x'" tps set caller -- -x
+	refused 2 "caller 'a b'" tps set caller "a b"
+}
+
+@test "words of what is not built yet are refused, naming what there is" {
+	refused 2 "--protocol 'tls': expected one of http, tcp, udp" \
+		tps set listener api --port 443 --protocol tls
+	refused 2 "--refuse 'answer': expected one of drop" \
+		tps set listener api --port 80 --protocol http --refuse answer
+}
+
+@test "a listener needs ports and a protocol, and no other's port" {
+	refused 2 "it needs a protocol" tps set listener api --port 80
+	refused 2 "it needs 1 to 16 ports" tps set listener api --protocol http
+	refused 2 "port '80,80'" tps set listener api --protocol http --port 80,80
+	refused 2 "port '65536'" tps set listener api --protocol http --port 65536
+	tps set listener api --port 80 --protocol http
+	refused 1 "port '80' is of listener 'api'" tps set listener other --port 80 --protocol tcp
+	tps set listener other --port 80 --protocol udp
+	refused 2 "cannot carry a key" tps set listener api --key-header Content-Length
+	refused 2 "key headers are for protocol 'http'" tps set listener other --key-header X-Token
+}
+
+@test "a port that a listener loses is free for another" {
+	tps set listener api --port 80,81 --protocol http
+	tps set listener api --port 81
+	tps set listener other --port 80 --protocol tcp
+	assert_equal "$(tps -j status | jq '.maps[] | select(.name == "ports") | .entries')" 2
+	tps delete listener api
+	assert_equal "$(tps -j status | jq '.maps[] | select(.name == "ports") | .entries')" 1
+}
+
+@test "a cost that no burst could pay is refused from either side" {
+	refused 2 "over the burst of tier 'free', 100" \
+		tps set listener api --port 80 --protocol http --cost 101
+	tps set listener api --port 80 --protocol http --cost 100
+	refused 2 "below the cost" tps set tier free --burst 99
+	refused 2 "below the cost" tps set caller acme --rate 10/s
+}
+
+@test "one prefix, two claims: the second is refused naming the first" {
+	tps set caller acme --source 192.0.2.0/24
+	refused 1 "source '192.0.2.0/24' is of caller 'acme'" tps set caller beta --source 192.0.2.0/24
+	refused 2 "source '192.0.2.0/25' is given twice" \
+		tps set caller beta --source 192.0.2.0/25 --source 192.0.2.0/25
+	tps set caller beta --source 192.0.2.0/25
+	tps set caller acme --remove-source 192.0.2.0/24
+	tps set caller beta --add-source 192.0.2.0/24
+	assert_equal "$(tps -j show caller beta | jq -c '.sources | sort')" '["192.0.2.0/24","192.0.2.0/25"]'
+}
+
+@test "one key, two claims: the second is refused naming the first" {
+	tps set caller acme --key-file "$BATS_TEST_TMPDIR/first"
+	refused 1 "is of caller 'acme'" tps set caller beta --key-file "$BATS_TEST_TMPDIR/first"
+	tps set caller acme --key-file "$BATS_TEST_TMPDIR/second"
+	tps set caller beta --key-file "$BATS_TEST_TMPDIR/first"
+}
+
+@test "a list is replaced or edited, not both at once" {
+	tps set caller acme --source 192.0.2.0/25 --source 2001:db8:1::/48
+	tps set caller acme --add-source 192.0.2.128/25 --remove-source 2001:db8:1::/48
+	assert_equal "$(tps -j show caller acme | jq -c '.sources | sort')" \
+		'["192.0.2.0/25","192.0.2.128/25"]'
+	refused 2 "either replaced or edited" \
+		tps set caller acme --source 192.0.2.0/24 --add-source 198.51.100.0/24
+	tps set caller acme --no-sources
+	assert_equal "$(tps -j show caller acme | jq -c .sources)" '[]'
+}
+
+@test "a key's hash is the same from a file and by hand, and of one secret only" {
+	local hash other
+
+	hash=$(tps key hash "$BATS_TEST_TMPDIR/first")
+	assert_equal "$(printf 'first key' | tps key hash)" "$hash"
+	tps set caller acme --key-hash "$hash"
+	assert_equal "$(tps -j show caller acme | jq -r '.keys[0]')" "${hash:0:22}"
+	unchanged set caller acme --key-file "$BATS_TEST_TMPDIR/first"
+	printf '%032d\n' 7 >"$BATS_TEST_TMPDIR/secret"
+	chmod 600 "$BATS_TEST_TMPDIR/secret"
+	other=$(tps key hash --secret "$BATS_TEST_TMPDIR/secret" "$BATS_TEST_TMPDIR/first")
+	[[ $other != "$hash" ]]
+	refused 1 "made with another secret" tps set caller acme --key-hash "$other"
+	refused 2 "expected hash:" tps set caller acme --key-hash "${hash%?}"
+	chmod 644 "$BATS_TEST_TMPDIR/secret"
+	refused 1 "open to others" tps key hash --secret "$BATS_TEST_TMPDIR/secret" /dev/null
+}
+
+@test "a key that no header could carry is refused" {
+	head -c 129 /dev/zero | tr '\0' a >"$BATS_TEST_TMPDIR/long"
+	printf 'a\nb\n' >"$BATS_TEST_TMPDIR/lines"
+	: >"$BATS_TEST_TMPDIR/empty"
+	refused 2 "over 128 bytes" tps set caller acme --key-file "$BATS_TEST_TMPDIR/long"
+	refused 2 "control character" tps set caller acme --key-file "$BATS_TEST_TMPDIR/lines"
+	refused 2 "empty" tps set caller acme --key-file "$BATS_TEST_TMPDIR/empty"
+	refused 1 "No such file" tps set caller acme --key-file "$BATS_TEST_TMPDIR/none"
+}
+
+@test "a tier is not deleted while it is the default or somebody is in it" {
+	refused 1 "is the default tier" tps delete tier free
+	tps set tier gold --rate 10/s
+	tps set caller acme --tier gold
+	refused 1 "has callers in it, as 'acme'" tps delete tier gold
+	tps set caller acme --tier free
+	changed delete tier gold
+}
+
+@test "a caller's limit is its own or its tier's, and show says which" {
+	tps set tier gold --rate 10/s --burst 20
+	tps set caller acme --tier gold
+	assert_equal "$(tps -j show caller acme | jq -c '[.rate, .burst, .limit_from]')" '["10/s",20,"tier"]'
+	tps set caller acme --rate 3/m --burst 9
+	assert_equal "$(tps -j show caller acme | jq -c '[.rate, .burst, .limit_from]')" '["3/m",9,"own"]'
+	assert_equal "$(tps -j show caller acme | jq -c '[.proven_tokens, .unproven_tokens]')" '[9,9]'
+	tps set caller acme --no-rate
+	assert_equal "$(tps -j show caller acme | jq -c '[.rate, .burst, .limit_from]')" '["10/s",20,"tier"]'
+}
+
+@test "a map that is full: one line, and the caller is as it was" {
+	local i
+
+	for i in 1 2 3 4; do
+		tps set caller "c$i" --source "192.0.2.$i" --source "2001:db8::$i"
+	done
+	refused 1 "the map 'callers' is full" tps set caller c5
+	refused 1 "the map 'sources4' is full" tps set caller c1 --add-source 198.51.100.1
+	refused 1 "the map 'sources6' is full" tps set caller c1 --add-source 2001:db8::9
+	tps delete caller c4
+	refused 1 "the map 'sources4' is full" \
+		tps set caller c5 --source 192.0.2.5 --source 192.0.2.6
+	tps set caller c5 --source 192.0.2.5
+	for i in 1 2 3 4; do
+		echo "key $i" >"$BATS_TEST_TMPDIR/$i"
+		tps set caller c1 --add-key-file "$BATS_TEST_TMPDIR/$i"
+		tps ban "198.51.100.$i"
+	done
+	refused 1 "the map 'keys' is full" tps set caller c5 --key-file "$BATS_TEST_TMPDIR/first"
+	refused 1 "the map 'bans' is full" tps ban 198.51.100.9
+}
+
+@test "a ban that is past makes room and is listed no more" {
+	local i
+
+	for i in 1 2 3 4; do
+		tps ban "198.51.100.$i" --for 1s
+	done
+	sleep 1.1
+	assert_equal "$(tps -j list bans)" '[]'
+	tps ban 198.51.100.9 --for 2h --reason "too loud"
+	assert_equal "$(tps -j list bans | jq -c 'map([.banned, .reason, .left_s > 7190])')" \
+		'[["198.51.100.9","too loud",true]]'
+	assert_equal "$(tps -j status | jq '.maps[] | select(.name == "bans") | .entries')" 1
+	refused 2 "duration '10'" tps ban 198.51.100.9 --for 10
+}
+
+@test "a caller that is banned is listed until it is lifted" {
+	tps set caller acme
+	tps ban caller:acme --for 1h --reason scraping
+	assert_equal "$(tps -j list bans | jq -c 'map([.banned, .reason])')" '[["caller:acme","scraping"]]'
+	assert_equal "$(tps -j show caller acme | jq .is_banned)" true
+	changed unban caller:acme
+	unchanged unban caller:acme
+	assert_equal "$(tps -j show caller acme | jq .is_banned)" false
+}
+
+@test "pause is said by status, and so is observing" {
+	tps pause
+	assert_equal "$(tps -j status | jq -r .state)" paused
+	tps resume
+	tps observe
+	assert_equal "$(tps -j status | jq -r .state)" observing
+	tps set listener api --port 80 --protocol http --mode observe
+	run tps enforce
+	assert_success
+	assert_output --partial "listener 'api' observes still"
+	assert_equal "$(tps -j status | jq -r .state)" enforcing
+	changed enforce api
+}
+
+@test "lists are sorted by a field: numbers falling, names rising" {
+	tps set tier bronze --rate 1/s
+	tps set tier gold --rate 1000/s
+	assert_equal "$(tps -j list tiers --sort burst | jq -c 'map(.name)')" '["gold","free","bronze"]'
+	assert_equal "$(tps -j list tiers --sort name | jq -c 'map(.name)')" '["bronze","free","gold"]'
+}
+
+@test "a device that another program holds is refused by name and left alone" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add taken type veth peer name peer
+	nsenter --net="/run/netns/$lab_id-other" \
+		ip link set taken xdp obj "$programs/pass.bpf.o" sec xdp.frags
+	refused 1 "the XDP program 'pass' (id " tps attach taken --netns "$lab_id-other"
+	assert_equal "$(ip -n "$lab_id-other" -j link show taken | jq '.[0].xdp != null')" true
+	nsenter --net="/run/netns/$lab_id-other" ip link set taken xdp off
+	changed attach taken --netns "$lab_id-other"
+	unchanged attach taken --netns "$lab_id-other"
+	refused 1 "wanted 'generic'" tps attach taken --netns "$lab_id-other" --xdp-mode generic
+	changed detach taken --netns "$lab_id-other"
+	unchanged detach taken --netns "$lab_id-other"
+}
+
+@test "devices and namespaces that are not there are told" {
+	refused 1 "no device 'nodevice'" tps attach nodevice
+	refused 1 "network namespace 'nowhere'" tps attach eth0 --netns nowhere
+	refused 1 "tpsctl status shows where it is" tps detach nodevice
+	refused 2 "--capacity 'limits=5': expected MAP=N" tps attach eth0 --capacity limits=5
+	refused 1 "was made with 4" \
+		tps attach "$lab_device" --netns "$(lab_netns server)" --capacity callers=5
+	refused 2 "expected devices, or --all" tps detach
+}
+
+@test "generic mode only where it is asked for, and the fallback is reported" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add dotted.1 type dummy 2>/dev/null ||
+		ip -n "$lab_id-other" link add dotted.1 type veth peer name peer
+	refused 1 "try --xdp-mode auto" tps attach lo --netns "$lab_id-other"
+	run tps attach lo --netns "$lab_id-other" --xdp-mode auto
+	assert_success
+	assert_output --partial "attached in generic mode"
+	assert_equal "$(tps -j status | jq -r '.devices[] | select(.device == "lo") | .mode')" generic
+	tps attach dotted.1 --netns "$lab_id-other" --xdp-mode generic
+	assert_equal "$(tps -j status | jq '.devices[] | select(.device == "dotted.1") | .attached')" true
+	tps detach lo dotted.1 --netns "$lab_id-other"
+	run ip netns exec "$lab_id-other" tc qdisc show dev lo
+	refute_output --partial clsact
+}
+
+@test "an attach that fails on one device leaves none, and no gate that it made" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add taken type veth peer name peer
+	refused 1 "try --xdp-mode auto" tps attach taken lo --netns "$lab_id-other"
+	export TPS_ROOT=$BATS_TEST_TMPDIR/none/bpf
+	run tps attach taken lo --netns "$lab_id-other"
+	assert_failure 1
+	run ls -A "$BATS_TEST_TMPDIR/none"
+	assert_output ""
+	export TPS_ROOT=$lab_root
+}
+
+@test "a clsact qdisc with somebody else's filter stays" {
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	nsenter --net="/run/netns/$lab_id-other" \
+		tc filter add dev lo ingress prio 7 bpf da object-pinned "$lab_root/egress"
+	tps detach lo --netns "$lab_id-other"
+	run nsenter --net="/run/netns/$lab_id-other" tc filter show dev lo ingress
+	assert_output --partial "pref 7"
+}
+
+@test "too little privilege: one line that says what is needed" {
+	export TPS_ROOT=$BATS_TEST_TMPDIR/none/bpf
+	run setpriv --bounding-set=-all --inh-caps=-all "$tpsctl" attach lo
+	assert_failure 1
+	assert_output --partial "cannot mount a bpffs: Operation not permitted; it needs CAP_SYS_ADMIN"
+	run ls -A "$BATS_TEST_TMPDIR/none"
+	assert_output ""
+	mkdir "$TPS_ROOT"
+	mount -t bpf -o mode=0700 bpf "$TPS_ROOT"
+	run setpriv --bounding-set=-all --inh-caps=-all "$tpsctl" attach lo
+	umount "$TPS_ROOT"
+	assert_failure 1
+	assert_output --partial "loading it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (root)"
+	export TPS_ROOT=$lab_root
+	refused 1 "needs CAP_SYS_ADMIN" capsh --drop=cap_sys_admin -- \
+		-c "$tpsctl attach $lab_device --netns $(lab_netns server)"
+	chmod 755 "$lab_dir"
+	refused 1 "needs root" setpriv --reuid=65534 --clear-groups "$tpsctl" status
+}
+
+@test "key hash needs neither root nor a gate" {
+	printf '%032d\n' 7 >"$BATS_TEST_TMPDIR/secret"
+	chmod 600 "$BATS_TEST_TMPDIR/secret"
+	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR"
+	chown 65534 "$BATS_TEST_TMPDIR/secret"
+	run env TPS_ROOT=/nowhere setpriv --reuid=65534 --clear-groups "$tpsctl" \
+		key hash --secret /dev/fd/3 /dev/fd/4 3<"$BATS_TEST_TMPDIR/secret" \
+		4<"$BATS_TEST_TMPDIR/first"
+	assert_success
+	assert_output --regexp '^hash:[0-9a-f]{8}:[0-9a-f]{32}$'
+}
+
+@test "no gate: one line that says how one is made" {
+	refused 1 "no gate at '/run/tps-$lab_id-none/bpf': make one with tpsctl attach" \
+		env TPS_ROOT="/run/tps-$lab_id-none/bpf" "$tpsctl" status
+	[[ ! -e /run/tps-$lab_id-none ]]
+}
+
+@test "an old kernel is told, and nothing is left behind" {
+	export TPS_ROOT=/run/tps-$lab_id-old/bpf
+	run setarch "$(uname -m)" --uname-2.6 \
+		"$tpsctl" attach "$lab_device" --netns "$(lab_netns server)"
+	assert_failure 1
+	assert_output --partial "tps needs Linux 6.1 or later"
+	run ls -A "/run/tps-$lab_id-old"
+	assert_output ""
+	rmdir "/run/tps-$lab_id-old"
+}
+
+@test "a root that is a link, another's or open to others is refused" {
+	ln -s "$lab_root" "$lab_dir/link"
+	touch "$lab_dir/link.lock"
+	refused 1 "a symbolic link" "$tpsctl" --root "$lab_dir/link" status
+	chmod 711 "$lab_root"
+	run tps status
+	chmod 700 "$lab_root"
+	assert_failure 1
+	assert_output --partial "open to others (mode 711)"
+	chown 65534 "$lab_root"
+	run tps status
+	chown 0 "$lab_root"
+	assert_failure 1
+	assert_output --partial "belongs to user 65534"
+	rm "$lab_dir/link" "$lab_dir/link.lock"
+}
+
+@test "a mount that would vanish is refused, and where the gate is seen it can be used" {
+	export TPS_ROOT=/run/tps-$lab_id-private/bpf
+	run unshare -m --propagation slave "$tpsctl" attach "$lab_device" --netns "$(lab_netns server)"
+	assert_failure 1
+	assert_output --partial "would vanish with this mount namespace"
+	assert_output --partial "--netns NAME"
+	run ip netns exec "$(lab_netns server)" "$tpsctl" attach "$lab_device"
+	assert_failure 1
+	assert_output --partial "would vanish with this mount namespace"
+	[[ ! -e $TPS_ROOT ]]
+	rm -r "/run/tps-$lab_id-private"
+	export TPS_ROOT=$lab_root
+	run ip netns exec "$(lab_netns server)" "$tpsctl" -j attach "$lab_device"
+	assert_success
+	assert_output '{"changed": false}'
+}
+
+@test "a device in its namespace has one name, by --netns and from inside" {
+	run nsenter --net="/run/netns/$(lab_netns server)" "$tpsctl" -j attach "$lab_device"
+	assert_output '{"changed": false}'
+	assert_equal "$(tps -j status | jq -r '.devices | length')" 1
+}
+
+@test "detached and attached again, settings and counters are there" {
+	local before
+
+	tps set listener log --port 5000 --protocol udp
+	tps set caller one --rate 1/h --burst 5 --source 203.0.113.1
+	run datagrams 5000 203.0.113.1 8
+	assert_output 5
+	before=$(settings_here)
+	tps detach "$lab_device" --netns "$(lab_netns server)"
+	assert_equal "$(tps -j status | jq -c .devices)" '[]'
+	assert_equal "$(verdicts one refused)" 3
+	tps attach "$lab_device" --netns "$(lab_netns server)"
+	assert_equal "$(settings_here)" "$before"
+	run datagrams 5000 203.0.113.1 8
+	assert_output 0
+}
+
+@test "strangers are listed by address with what they have left" {
+	tps set listener log --port 5000 --protocol udp
+	tps set tier free --rate 1/h --burst 5
+	run datagrams 5000 203.0.113.77 8
+	assert_output 5
+	assert_equal "$(tps -j list strangers | jq -c '.[] | select(.address == "203.0.113.77") |
+		[.proven_tokens, .unproven_tokens, .allowed, .refused]')" '[5,0,5,3]'
+}
+
+@test "killed at any moment, a command that is run again converges and leaves nothing" {
+	local i
+
+	for i in $(seq 1 40); do
+		timeout -s KILL "0.0$((i % 30 + 5))" "$tpsctl" set caller acme --source 192.0.2.0/24 \
+			--key-file "$BATS_TEST_TMPDIR/first" || true
+		tps set caller acme --source 192.0.2.0/24 --key-file "$BATS_TEST_TMPDIR/first"
+		assert_equal "$(tps -j show caller acme | jq -c .sources)" '["192.0.2.0/24"]'
+		timeout -s KILL "0.00$((i % 9 + 1))" "$tpsctl" delete caller acme || true
+		tps delete caller acme --if-exists
+	done
+	for i in 1 2 3 4; do
+		tps set caller "c$i" --source "192.0.2.$i"
+	done
+	tps set caller c1 --key-file "$BATS_TEST_TMPDIR/first"
+	assert_equal "$(entries | jq -c '[.callers, .limits, .sources4, .keys]')" '[4,4,4,1]'
+}
+
+@test "fifty commands at once: none is lost" {
+	local i pids=()
+
+	tps set caller acme
+	for i in $(seq 1 50); do
+		"$tpsctl" set tier "t$((i % 8))" --rate "$((i + 1))/s" 3>&- &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do
+		wait "$i"
+	done
+	assert_equal "$(tps -j list tiers | jq length)" 9
+}
