@@ -153,6 +153,35 @@ static void body_is_free(void **state)
 	assert_drops(GET_KEY("gold"));
 }
 
+/* Each second segment of the body overtakes the one before it. */
+static void body_out_of_order_is_free(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 2);
+	char body[2000];
+	struct packet packet;
+
+	memset(body, 'b', sizeof(body));
+	assert_passes(POST_HEAD("10000", "gold"));
+	for (int i = 0; i < 5; i++) {
+		packet = live_packet(&c);
+		packet.payload = body;
+		packet.payload_bytes = 1000;
+		packet.seq += 1000;
+		expect(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_BODY);
+		packet.seq -= 1000;
+		expect(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_BODY);
+		live_deliver(&c, body, sizeof(body));
+	}
+	assert_caller(gold, 1, 0);
+	assert_int_equal(charged(), 1);
+	/* and the body ends where it ends */
+	assert_passes(GET_KEY("gold"));
+	assert_caller(gold, 2, 0);
+	answer();
+	assert_drops(GET_KEY("gold"));
+	assert_int_equal(strangers_allowed(), 0);
+}
+
 static void head_in_a_body_is_free(void **state)
 {
 	struct tps_slot gold = add_keyed("gold", 5), iron = add_keyed("iron", 5);
@@ -640,6 +669,8 @@ int main(void)
 		HTTP_CASE("the listener names the key headers", other_header_names),
 		HTTP_CASE("handshake, ACK and FIN are free", handshake_and_acks_are_free),
 		HTTP_CASE("a body is free", body_is_free),
+		HTTP_CASE("a body whose segments come out of order is free",
+			  body_out_of_order_is_free),
 		HTTP_CASE("a head inside a body is free", head_in_a_body_is_free),
 		HTTP_CASE("a head inside a chunk is free", head_in_a_chunk_is_free),
 		HTTP_CASE("pipelined heads are charged each to its own caller",

@@ -184,6 +184,28 @@ static void full_table_shares_a_bucket(void **state)
 	harness_reset(&h); /* this error was meant */
 }
 
+/* The listener is asked before an entry is tried, and again with the shared bucket: once is
+ * charged. */
+static void full_table_charges_the_listener_once(void **state)
+{
+	static const struct harness_sizes tight = {.strangers = 4, .strangers_fill_up = true};
+	struct harness_listener listener = {
+		.protocol = TPS_PROTOCOL_UDP, .ports = {UDP_PORT}, .limit = limit_frozen(10)};
+	struct packet packet;
+	char address[32];
+
+	case_open_sized(&tight);
+	harness_set_listener(&h, UDP, &listener);
+	for (int i = 1; i <= 10; i++) {
+		snprintf(address, sizeof(address), "198.51.100.%d", i);
+		packet = datagram(address);
+		expect_allowed(&packet, UDP);
+	}
+	expect(&packet, UDP, TPS_ACTION_DROP, TPS_REASON_LISTENER_LIMIT);
+	assert_int_equal(harness_notes(&h, UDP, TPS_REASON_NO_STRANGER), 6);
+	harness_reset(&h); /* this error was meant */
+}
+
 int main(void)
 {
 	const struct CMUnitTest cases[] = {
@@ -204,6 +226,8 @@ int main(void)
 		CASE("4096 strangers do not overflow a table of 256", random_addresses_are_bounded),
 		CASE("strangers that a full table has no room for share one bucket",
 		     full_table_shares_a_bucket),
+		CASE("a full table of strangers charges the listener once",
+		     full_table_charges_the_listener_once),
 	};
 
 	return cmocka_run_group_tests_name("strangers", cases, NULL, NULL);
