@@ -36,7 +36,7 @@ struct tcp_sock___tps {
 	__u32 rcv_wnd;
 	__u32 rcv_wup;
 	__u32 snd_una;
-	__u32 snd_nxt;
+	__u32 write_seq;
 	__u32 max_window;
 	__u32 lsndtime; /* jiffies of the last data sent */
 	__u64 bytes_received;
@@ -102,11 +102,12 @@ static __always_inline void flow_read_socket(const struct tcp_sock___tps *socket
 
 	ret->received = socket->rcv_nxt;
 	ret->right = socket->rcv_wup + socket->rcv_wnd;
-	/* RFC 5961 5.2: acceptable is snd_una - max_window .. snd_nxt */
+	/* RFC 5961 5.2: acceptable is from snd_una - max_window on */
 	ret->ack_low = socket->snd_una - behind;
-	ret->ack_high = socket->snd_nxt;
+	/* what leaves may be acked before the host has moved snd_nxt past it; write_seq it has */
+	ret->ack_high = socket->write_seq;
 	ret->untouched = socket->bytes_received == 0;
-	ret->answered = socket->bytes_sent && ack == socket->snd_nxt &&
+	ret->answered = socket->bytes_sent && ack == socket->write_seq &&
 			(__s32)(socket->lsndtime - socket->inet_conn.icsk_ack.lrcvtime) >= 0;
 }
 
