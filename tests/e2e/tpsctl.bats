@@ -31,6 +31,8 @@ teardown()
 {
 	local name
 
+	export TPS_ROOT=$lab_root
+
 	ip netns del "$lab_id-other" 2>/dev/null || true
 	tps detach --all
 	attach_gate
