@@ -32,7 +32,6 @@ teardown()
 	local name
 
 	export TPS_ROOT=$lab_root
-
 	ip netns del "$lab_id-other" 2>/dev/null || true
 	tps detach --all
 	attach_gate
