@@ -385,6 +385,31 @@ static void a_large_segment_is_read_in_chunks_like_the_whole(void **state)
 	}
 }
 
+static void a_chunk_is_copied_from_any_place_of_a_frame_and_no_more_is_read(void **state)
+{
+	struct stream *s = *state;
+	struct http_scan *scan = s->scan;
+
+	for (__u32 bytes = 1; bytes <= HTTP_CHUNK_MAX; bytes += 1 + bytes / 40) {
+		for (__u32 at = 0; at < 80; at += 13) {
+			__u8 *frame = malloc(at + bytes);
+
+			for (__u32 i = 0; i < at + bytes; i++)
+				frame[i] = i * 7 + i / 256;
+			memset(scan->bytes, 0xee, sizeof(scan->bytes));
+			scan->chunk_bytes = bytes;
+			assert_int_equal(http_fill(scan, frame, frame + at + bytes, at),
+					 bytes >= HTTP_BLOCK_BYTES);
+			assert_false(http_fill(scan, frame, frame + at + bytes - 1, at));
+			if (bytes >= HTTP_BLOCK_BYTES)
+				assert_memory_equal(scan->bytes + HTTP_CARRY, frame + at, bytes);
+			assert_int_equal(scan->bytes[HTTP_CARRY - 1], 0xee);
+			assert_int_equal(scan->bytes[HTTP_CARRY + bytes], 0xee);
+			free(frame);
+		}
+	}
+}
+
 static void what_the_scratch_held_before_does_not_matter(void **state)
 {
 	struct stream *s = *state;
@@ -666,6 +691,7 @@ int main(void)
 		CASE(heads_of_two_kilobytes_cut_twice_are_charged_like_the_whole),
 		CASE(a_stream_of_one_byte_segments_is_charged_like_the_whole),
 		CASE(a_large_segment_is_read_in_chunks_like_the_whole),
+		CASE(a_chunk_is_copied_from_any_place_of_a_frame_and_no_more_is_read),
 		CASE(what_the_scratch_held_before_does_not_matter),
 		CASE(a_key_line_that_just_fits_the_carry_is_a_key_wherever_it_is_cut),
 		CASE(bytes_behind_an_upgrade_are_opaque),
