@@ -501,6 +501,26 @@ static void head_in_a_body_that_was_asked_for(void **state)
 	assert_true(charged() >= 15);
 }
 
+/* This client has shown the host and the gate different bytes once: what the gate takes for a body
+ * may be requests again. */
+static void body_on_a_flow_that_was_lost(void **state)
+{
+	struct packet packet = live_packet(&c);
+	__u64 before;
+
+	set_up();
+	packet.payload = GET_KEY("gold");
+	assert_int_equal(harness_run(&h, &packet), XDP_PASS);
+	assert_passes(GET_KEY("gold"));
+	answer();
+	assert_passes(BOGUS_HEAD);
+	before = charged();
+	for (int i = 1; i <= 10; i++) {
+		assert_passes(GET_KEY("gold"));
+		assert_int_equal(charged(), before + i);
+	}
+}
+
 /* To the server it lies inside a frame, and the turns go on. */
 static void head_in_an_http2_frame(void **state)
 {
@@ -610,6 +630,8 @@ int main(void)
 		HTTP_CASE("a head in a body that the server asked for frees no request on an old "
 			  "connection",
 			  head_in_a_body_that_was_asked_for),
+		HTTP_CASE("a body on a flow that was lost once frees no request",
+			  body_on_a_flow_that_was_lost),
 		HTTP_CASE("a head in an HTTP/2 frame frees no turn", head_in_an_http2_frame),
 		HTTP_CASE("a head in a body after an upgrade frees no request",
 			  head_in_a_body_after_an_upgrade),

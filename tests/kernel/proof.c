@@ -171,6 +171,26 @@ static void forgeries_at_the_right_seq_spend_nothing(void **state)
 	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_OUTSIDE_WINDOW), FORGERIES);
 }
 
+/* Beyond the window, or more than 2^30 behind it. */
+static void vary_seq(struct packet *forged)
+{
+	static __u32 seen;
+
+	if (!seen)
+		seen = forged->seq;
+	forged->seq = seen + (1 << 24) + random() % 0xbe000000u;
+}
+
+static void forgeries_with_the_right_ack_spend_nothing(void **state)
+{
+	struct victim victim;
+
+	make_victim(&victim);
+	forge(forgery(), FORGERIES, vary_seq);
+	assert_untouched(&victim);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_OUTSIDE_WINDOW), FORGERIES);
+}
+
 static void forged_syns_spend_nothing(void **state)
 {
 	struct victim victim;
@@ -319,6 +339,8 @@ int main(void)
 			  forgeries_on_a_live_connection_spend_nothing),
 		HTTP_CASE("forged segments with the right sequence number spend nothing",
 			  forgeries_at_the_right_seq_spend_nothing),
+		HTTP_CASE("forged segments with the right ack spend nothing",
+			  forgeries_with_the_right_ack_spend_nothing),
 		HTTP_CASE("20,000 forged SYNs, with payload and without, spend nothing",
 			  forged_syns_spend_nothing),
 		HTTP_CASE("forged connection attempts spend the unproven word alone",

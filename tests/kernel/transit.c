@@ -210,6 +210,18 @@ static void bytes_that_the_server_has_not_are_charged(void **state)
 	assert_int_equal(charged(), 2);
 }
 
+/* Its bare ACK: the client's stream is still read from its first byte, by which
+ * even a method that resync would not know is charged to its key. */
+static void server_that_speaks_first(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 5);
+
+	server_sends(&f, NULL);
+	assert_int_equal(client_sends(&f, "BREW / HTTP/1.1\r\nX-API-Key: gold\r\n\r\n"), XDP_PASS);
+	assert_caller(gold, 1, 0);
+	assert_int_equal(charged(), 1);
+}
+
 static void old_forwarded_connection(void **state)
 {
 	struct tps_slot gold = add_keyed("gold", 1);
@@ -313,6 +325,8 @@ int main(void)
 			     bytes_that_the_server_has_are_free),
 		TRANSIT_CASE("bytes that the server has not acknowledged are charged again",
 			     bytes_that_the_server_has_not_are_charged),
+		TRANSIT_CASE("a server that speaks first makes no old connection",
+			     server_that_speaks_first),
 		TRANSIT_CASE("an old connection is charged from its next request on",
 			     old_forwarded_connection),
 		TRANSIT_CASE("an upload that began before the gate is free",
