@@ -257,6 +257,25 @@ static void forged_ack_moves_no_window(void **state)
 	assert_int_equal(charged(), 3);
 }
 
+static void forgeries_spend_nothing_of_the_listeners_limit(void **state)
+{
+	struct harness_listener listener = {
+		.protocol = TPS_PROTOCOL_HTTP, .ports = {HTTP_PORT}, .limit = limit_frozen(2)};
+	struct packet forged;
+
+	harness_set_listener(&h, HTTP, &listener);
+	forged = forgery();
+	forged.source = "203.0.113.7";
+	forge(forged, 1000, vary_all);
+	assert_int_equal(charged(), 2);
+	assert_passes(GET);
+	answer();
+	assert_passes(GET);
+	answer();
+	assert_drops(GET);
+	assert_int_equal(charged(), 4);
+}
+
 /* ---- ahead of the handshake's last ACK ---- */
 
 static void data_after_the_syn_ack_is_proven(void **state)
@@ -347,6 +366,8 @@ int main(void)
 			  forged_connection_attempts_spend_the_unproven_word),
 		HTTP_CASE("forged resets end no flow", forged_resets_end_nothing),
 		HTTP_CASE("a forged ACK moves no window", forged_ack_moves_no_window),
+		HTTP_CASE("forged segments spend nothing of the listener's proven limit",
+			  forgeries_spend_nothing_of_the_listeners_limit),
 		HTTP_CASE("data that comes with the handshake's last ACK is proven by the SYN-ACK",
 			  data_after_the_syn_ack_is_proven),
 		HTTP_CASE("data that answers a SYN cookie is proven by it",

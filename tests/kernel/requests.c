@@ -256,6 +256,58 @@ static void segment_of_two_callers_is_refused_whole(void **state)
 	assert_int_equal(caller_allowed(iron), 1);
 }
 
+static void exempt_and_limited_callers_in_a_segment(void **state)
+{
+	struct tps_slot lb = harness_add_caller(&h, 0, 0, TPS_LIMIT_EXEMPT);
+	struct tps_slot iron = add_keyed("iron", 2);
+
+	harness_add_key(&h, lb, "lb");
+	assert_passes(GET_KEY("lb") GET_KEY("iron"));
+	answer();
+	assert_passes(GET_KEY("iron") GET_KEY("lb"));
+	answer();
+	assert_drops(GET_KEY("lb") GET_KEY("iron"));
+	assert_passes(GET_KEY("lb") GET_KEY("lb"));
+	assert_int_equal(caller_allowed(lb), 4);
+	assert_int_equal(caller_allowed(iron), 2);
+}
+
+/* Runs some segments of one and two callers; returns what @caller would be or was refused. */
+static __u64 run_pipelined(struct tps_slot caller, enum tps_verdict verdict)
+{
+	static const char *const segments[] = {
+		GET_KEY("gold"),
+		GET_KEY("gold") GET_KEY("iron"),
+		GET_KEY("iron") GET_KEY("gold"),
+		GET_KEY("gold") GET_KEY("gold"),
+		GET_KEY("iron"),
+		GET_KEY("iron") GET_KEY("iron"),
+	};
+
+	for (size_t i = 0; i < sizeof(segments) / sizeof(*segments); i++)
+		if (live_send_text(&c, &h, segments[i]) == XDP_PASS)
+			answer();
+	return harness_caller_count(&h, caller, verdict);
+}
+
+static void observed_pipeline_is_what_enforced_refuses(void **state)
+{
+	__u64 observed, enforced;
+	struct tps_slot gold = add_keyed("gold", 3);
+
+	add_keyed("iron", 2);
+	harness_observe(&h, true);
+	observed = run_pipelined(gold, TPS_VERDICT_WOULD_REFUSE);
+	assert_int_equal(harness_packets_all(&h, TPS_ACTION_DROP), 0);
+	http_case_close(state);
+	http_case_open(state);
+	gold = add_keyed("gold", 3);
+	add_keyed("iron", 2);
+	enforced = run_pipelined(gold, TPS_VERDICT_REFUSED);
+	assert_true(enforced > 0);
+	assert_int_equal(observed, enforced);
+}
+
 static void listeners_limit_gives_back_on_connections(void **state)
 {
 	struct harness_listener listener = {
@@ -679,6 +731,10 @@ int main(void)
 			  segment_with_more_heads_than_tokens_is_refused_whole),
 		HTTP_CASE("a segment of two callers is refused whole, uncharged",
 			  segment_of_two_callers_is_refused_whole),
+		HTTP_CASE("an exempt caller in a segment frees no other",
+			  exempt_and_limited_callers_in_a_segment),
+		HTTP_CASE("what is observed of pipelined callers is what is refused them",
+			  observed_pipeline_is_what_enforced_refuses),
 		HTTP_CASE("where the listener refuses a request, the caller's token is given back",
 			  listeners_limit_gives_back_on_connections),
 		HTTP_CASE("a listener's cost weighs requests", cost_weighs_requests),
