@@ -70,6 +70,19 @@ static __always_inline struct tps_slot *identify_prefix(const struct frame *fram
 	return bpf_map_lookup_elem(&sources6, &key6);
 }
 
+/* Starts the loads that the take and the count will wait for, all at once: among a million callers
+ * each is a cache miss, and behind the bucket's locked instruction they would come one by one. */
+static __always_inline void identify_warm(__u32 slot)
+{
+	struct tps_counter *counter = bpf_map_lookup_elem(&counters, &slot);
+	struct tps_bucket *bucket = bpf_map_lookup_elem(&buckets, &slot);
+
+	if (counter)
+		(void)*(volatile __u64 *)counter->verdicts;
+	if (bucket)
+		(void)*(volatile __u64 *)&bucket->proven_tat_vt;
+}
+
 /* The slot's tenant, if it still is the one that was meant. */
 static __always_inline struct tps_limit *identify_tenant(struct tps_slot slot)
 {
@@ -77,6 +90,7 @@ static __always_inline struct tps_limit *identify_tenant(struct tps_slot slot)
 
 	if (!slot.generation)
 		return NULL;
+	identify_warm(slot.slot);
 	limit = bpf_map_lookup_elem(&limits, &slot.slot);
 	if (!limit || limit->generation != slot.generation)
 		return NULL;
@@ -153,9 +167,24 @@ static __always_inline void identify_source(const struct tps_control *settings,
 	identify_rate(settings, ret);
 }
 
-/* The caller that has the key of @hash. False: nobody has; then it is for identify_source(). */
+/* The caller in @slot, if it still is the one that was meant. */
+static __always_inline int identify_slot(const struct tps_control *settings, struct tps_slot slot,
+					 struct subject *ret)
+{
+	ret->limit = identify_tenant(slot);
+	if (!ret->limit)
+		return 0;
+	ret->slot = slot.slot;
+	ret->stranger = NULL;
+	identify_rate(settings, ret);
+	return 1;
+}
+
+/* The caller that has the key of @hash, and its slot. False: nobody has; then it is for
+ * identify_source(). */
 static __always_inline int identify_key(const struct tps_control *settings, const __u64 hash[2],
-					struct tps_totals *of, struct subject *ret)
+					struct tps_totals *of, struct subject *ret,
+					struct tps_slot *ret_slot)
 {
 	struct tps_key key = {{hash[0], hash[1]}};
 	struct tps_slot *found = bpf_map_lookup_elem(&keys, &key);
@@ -164,14 +193,11 @@ static __always_inline int identify_key(const struct tps_control *settings, cons
 		count_note(of, TPS_REASON_UNKNOWN_KEY);
 		return 0;
 	}
-	ret->limit = identify_tenant(*found);
-	ret->slot = found->slot;
-	ret->stranger = NULL;
-	if (!ret->limit) {
+	*ret_slot = *found;
+	if (!identify_slot(settings, *ret_slot, ret)) {
 		count_note(of, TPS_REASON_STALE_SLOT);
 		return 0;
 	}
-	identify_rate(settings, ret);
 	return 1;
 }
 

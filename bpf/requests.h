@@ -84,6 +84,7 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->framed_seq = flow->next_seq;
 	flow->high_seq = flow->next_seq;
 	flow->turn_ack = frame->ack;
+	flow->bound.generation = 0;
 }
 
 /* A joined connection has no order to keep: each segment is read for itself. */
@@ -258,6 +259,24 @@ static __always_inline void requests_count(const struct take *take, const struct
 		count_stranger(who->stranger, verdict, heads);
 }
 
+/* The caller of the head's key: the one that the flow is bound to, as a rule. */
+static __always_inline int requests_identify(const struct tps_control *settings,
+					     struct tps_flow *flow, const __u64 hash[2],
+					     struct tps_totals *of, struct subject *ret)
+{
+	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
+
+	if (flow->bound_hash[0] == hash[0] && flow->bound_hash[1] == hash[1] &&
+	    flow->bound_generation == generation && identify_slot(settings, flow->bound, ret))
+		return 1;
+	if (!identify_key(settings, hash, of, ret, &flow->bound))
+		return 0;
+	flow->bound_hash[0] = hash[0];
+	flow->bound_hash[1] = hash[1];
+	flow->bound_generation = generation;
+	return 1;
+}
+
 /*
  * One step of one charge, packed by REQUESTS_STEP(). A global function, so that every kind of
  * caller in every step is verified once. ONLY and TAKE return the reason.
@@ -288,7 +307,8 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	take.number = number;
 	take.cost = heads * (listener->cost ?: 1);
 	take.proven = r->proven != 0;
-	if (charge->kind != HTTP_KEY || !identify_key(settings, charge->hash, take.of, &who))
+	if (charge->kind != HTTP_KEY ||
+	    !requests_identify(settings, &r->flow, charge->hash, take.of, &who))
 		identify_source(settings, frame, take.of, &who);
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
@@ -363,6 +383,10 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->turn_ack = r->flow.turn_ack;
 	flow->tainted = r->flow.tainted;
 	flow->epoch = r->flow.epoch;
+	flow->bound_hash[0] = r->flow.bound_hash[0];
+	flow->bound_hash[1] = r->flow.bound_hash[1];
+	flow->bound = r->flow.bound;
+	flow->bound_generation = r->flow.bound_generation;
 	http_save(&r->scan, &flow->http);
 	if (acks) {
 		flow->ack_low = r->flow.ack_low;

@@ -158,6 +158,8 @@ struct tps_control {
 	__u32 transit;       /* listeners with placement transit */
 	__u32 listeners;     /* of any kind */
 	__u32 epoch; /* raised when the gate looks away or back: pause, resume, observe, enforce */
+	__u32 keys_generation; /* raised after each key that goes */
+	__u32 zero;
 	__u64 ban_lengths4;    /* bit n: some IPv4 ban has prefix length n (0..32) */
 	__u64 ban_lengths6[3]; /* bit n % 64 of word n / 64 (0..128) */
 	__u64 secret[2];       /* of the API key hash; the bytes of /etc/tps/secret */
@@ -375,6 +377,11 @@ struct tps_flow {
 	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
 	__u16 tainted;     /* enum http_phase: the framing was not known once; 0: it always was */
 	__u16 epoch;       /* control.epoch when it was last read */
+	/* the caller of the last key, so that the next head with it need not look for it */
+	__u64 bound_hash[2];
+	struct tps_slot bound;  /* generation 0: none */
+	__u32 bound_generation; /* control.keys_generation before it was looked up */
+	__u32 zero;
 	struct tps_http http;
 };
 
@@ -397,7 +404,7 @@ struct tps_clocks {
 
 #define TPS_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 TPS_ASSERT_SIZE(tps_rate, 16);
-TPS_ASSERT_SIZE(tps_control, 104);
+TPS_ASSERT_SIZE(tps_control, 112);
 TPS_ASSERT_SIZE(tps_key_header, 104);
 TPS_ASSERT_SIZE(tps_listener, 16 + 4 * 104 + 24 + 32 + 64 + 128);
 TPS_ASSERT_SIZE(tps_tier, 64);
@@ -417,6 +424,6 @@ TPS_ASSERT_SIZE(tps_listener_bucket, 32);
 TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
-TPS_ASSERT_SIZE(tps_flow, 256);
+TPS_ASSERT_SIZE(tps_flow, 288);
 
 #endif

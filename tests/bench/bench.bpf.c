@@ -236,6 +236,7 @@ int keyed_bucket(struct xdp_md *ctx)
 	struct take take = {.number = BENCH_HTTP_LISTENER, .cost = 1, .proven = 1};
 	struct frame frame = {};
 	struct subject who = {};
+	struct tps_slot slot;
 	__u32 zero = 0, reason;
 
 	take.settings = bpf_map_lookup_elem(&control, &zero);
@@ -244,7 +245,7 @@ int keyed_bucket(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	draw_key(s, &key);
 	take.of = count_totals(take.number);
-	if (!identify_key(take.settings, key.hash, take.of, &who))
+	if (!identify_key(take.settings, key.hash, take.of, &who, &slot))
 		return XDP_ABORTED;
 	reason = take_tokens(&take, &who, 1);
 	count_verdict(take.of, who.tier, count_verdict_of(reason, 0), 1);

@@ -213,7 +213,12 @@ int tps_key_put(struct tps_gate *gate, const struct tps_key *key, struct tps_slo
 
 int tps_key_remove(struct tps_gate *gate, const struct tps_key *key)
 {
-	return bpf_map_delete_elem(gate->map_fd[TPS_MAP_keys], key);
+	int err = bpf_map_delete_elem(gate->map_fd[TPS_MAP_keys], key);
+
+	/* flows remember whose key it was */
+	if (!err)
+		tps_half_store(&gate->control->keys_generation, gate->control->keys_generation + 1);
+	return err;
 }
 
 int tps_keys_sweep(struct tps_gate *gate)
