@@ -27,7 +27,7 @@ setup()
 # arrives to be BEFORE a second with a burst of as many, then AFTER a second without a refill.
 changed()
 {
-	local source=$1 before=$2 after=$3 start middle window admitted
+	local source=$1 before=$2 after=$3 start began ended window admitted
 	shift 3
 
 	sink_start 5000
@@ -35,20 +35,30 @@ changed()
 	lab_in client "$programs/openloop" 5000 6 "$lab_server4" "$lab_server6" \
 		<<<"$source 5000" >"$lab_dir/sent" 3>&- &
 	sleep 3
-	middle=$(date +%s.%N)
+	began=$(seconds_since "$start")
 	"$@"
+	ended=$(seconds_since "$start")
 	wait $!
 	sink_stop 5000
 	read -r _ _ window <"$lab_dir/sent"
 	admitted=$(sink_count 5000 "$source")
-	middle=$(awk -v start="$start" -v middle="$middle" 'BEGIN {print middle - start}')
-	echo "changed after $middle s of $window s: admitted $admitted"
-	# The command ran for some time after `middle`, at either rate; and a tick.
-	between "$(awk -v b="$before" -v a="$after" -v m="$middle" -v w="$window" \
-		'BEGIN {low = b < a ? b : a; print 0.97 * (b + b * (m - 0.1) + a * (w - m - 0.2) + low * 0.2)}')" \
-		"$admitted" \
-		"$(awk -v b="$before" -v a="$after" -v m="$middle" -v w="$window" \
-		'BEGIN {high = b > a ? b : a; print b + b * m + a * (w - m) + high * 0.22}')"
+	echo "changed from $began to $ended s of $window s: admitted $admitted"
+	# While the command ran, either rate held. The sender began within 0.1 s, and a tick is 10 ms.
+	between "$(awk -v b="$before" -v a="$after" -v began="$began" -v ended="$ended" -v w="$window" '
+		BEGIN {
+			low = b < a ? b : a
+			print 0.97 * (b + b * (began - 0.1) + low * (ended - began) + a * (w - ended))
+		}')" "$admitted" \
+		"$(awk -v b="$before" -v a="$after" -v began="$began" -v ended="$ended" -v w="$window" \
+			-v fresh="${fresh_tokens:-0}" 'BEGIN {
+			high = b > a ? b : a
+			print b + b * began + high * (ended - began) + a * (w + 0.1 - ended) + high * 0.02 + fresh
+		}')"
+}
+
+seconds_since()
+{
+	awk -v start="$1" -v now="$(date +%s.%N)" 'BEGIN {print now - start}'
 }
 
 @test "a tier's new rate holds for its callers at once" {
@@ -77,7 +87,10 @@ changed()
 }
 
 @test "a stranger that becomes a caller, and a caller that goes, are limited as such at once" {
-	changed 203.0.113.6 100 1000 tps set caller fresh --rate 1000/s --burst 100 --source 203.0.113.6
+	# Its bucket is new, and full.
+	fresh_tokens=300
+	changed 203.0.113.6 100 1000 \
+		tps set caller fresh --rate 1000/s --burst "$fresh_tokens" --source 203.0.113.6
 	tps set default-tier free
 	tps delete caller fresh
 	run datagrams 5000 203.0.113.6 200
