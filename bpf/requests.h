@@ -201,24 +201,40 @@ static __always_inline int requests_may_resync(const struct tps_flow *flow, int 
 	return peer->answered || (known && flow_before(flow->turn_ack, frame->ack));
 }
 
+/* One chunk of the segment through the parser. False: it could not be read. */
+__noinline int requests_chunk(struct xdp_md *ctx, struct http_scan *scan,
+			      struct tps_listener *listener, __u32 at)
+{
+	const __u8 *data = (const __u8 *)(long)ctx->data;
+	const __u8 *end = (const __u8 *)(long)ctx->data_end;
+	__u32 bytes;
+
+	if (!scan || !listener)
+		return 0;
+	if (!http_fill(scan, data, end, at)) {
+		/* 6.1 forgets the bound over a spill, and wants a length above 0 */
+		bytes = scan->chunk_bytes;
+		dual_opaque(bytes);
+		bytes = ((bytes - 1) & (HTTP_CHUNK_MAX - 1)) + 1;
+		if (bpf_xdp_load_bytes(ctx, at, scan->bytes + HTTP_CARRY, bytes))
+			return 0;
+	}
+	http_scan(scan, listener);
+	return 1;
+}
+
 /* Reads the segment's bytes from @at on through the parser. 0, or the reason of class error. */
 static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan *scan,
 					    struct tps_listener *listener, __u32 at, __u32 left)
 {
 	for (int i = 0; i < REQUESTS_CHUNKS_MAX; i++) {
-		__u32 bytes = left;
+		__u32 bytes = left < HTTP_CHUNK_MAX ? left : HTTP_CHUNK_MAX;
 
 		if (!left)
 			break;
-		if (bytes > HTTP_CHUNK_MAX)
-			bytes = HTTP_CHUNK_MAX;
-		/* 6.1 forgets the bound over a spill, and wants a length above 0 */
-		dual_opaque(bytes);
-		bytes = ((bytes - 1) & (HTTP_CHUNK_MAX - 1)) + 1;
-		if (bpf_xdp_load_bytes(ctx, at, scan->bytes + HTTP_CARRY, bytes))
-			return TPS_REASON_NO_READ;
 		scan->chunk_bytes = bytes;
-		http_scan(scan, listener);
+		if (!requests_chunk(ctx, scan, listener, at))
+			return TPS_REASON_NO_READ;
 		at += bytes;
 		left -= bytes;
 	}
