@@ -221,6 +221,46 @@ static void keys_of_a_caller(void **state)
 	live_close(&c);
 }
 
+static void remove_key(const char *name, const char *key)
+{
+	struct tps_caller_change change = TPS_CALLER_CHANGE_INIT;
+	struct tps_key hash;
+
+	siphash_128(gate->control->secret, key, strlen(key), hash.hash);
+	change.keys.remove = &hash;
+	change.keys.remove_count = 1;
+	must(tps_caller_set(gate, name, &change, NULL, &why));
+}
+
+/* On a connection that is open, whatever is remembered there. */
+static void key_changes_hands(void **state)
+{
+	must(change_caller("acme", -1, 5, NULL, "gold"));
+	must(change_caller("acme", -1, 0, NULL, "spare"));
+	must(change_caller("beta", -1, 5, NULL, "iron"));
+	live_open(&c, &h, http_listener, CLIENT, SERVER, HTTP_PORT);
+	assert_passes(GET_KEY("gold"));
+	answer();
+	must_fail(change_caller("beta", -1, 0, NULL, "gold"), -EEXIST);
+	remove_key("acme", "gold");
+	assert_passes(GET_KEY("gold"));
+	answer();
+	assert_caller(slot_of("acme"), 1, 0);
+	assert_int_equal(strangers_allowed(), 1);
+	must(change_caller("beta", -1, 0, NULL, "gold"));
+	assert_passes(GET_KEY("gold"));
+	answer();
+	assert_caller(slot_of("acme"), 1, 0);
+	assert_caller(slot_of("beta"), 1, 0);
+	must(tps_caller_delete(gate, "beta", &why));
+	must(change_caller("gamma", -1, 5, NULL, "gold"));
+	assert_passes(GET_KEY("gold"));
+	answer();
+	assert_caller(slot_of("gamma"), 1, 0);
+	assert_int_equal(strangers_allowed(), 1);
+	live_close(&c);
+}
+
 static void new_limit_without_refill(void **state)
 {
 	must(change_caller("acme", -1, 5, "203.0.113.0/24", NULL));
@@ -292,6 +332,8 @@ int main(void)
 		SETTINGS_CASE("a slot that is used again has no debit and no counter",
 			      slot_is_used_again_clean),
 		SETTINGS_CASE("two keys of a caller share its bucket", keys_of_a_caller),
+		SETTINGS_CASE("a key that changes hands is charged to its new caller at once",
+			      key_changes_hands),
 		SETTINGS_CASE("a larger limit refills nothing", new_limit_without_refill),
 		SETTINGS_CASE("bans by hand hold, end and are lifted", bans_by_hand),
 		SETTINGS_CASE("pause, observe and delete hold at the next packet",
