@@ -83,7 +83,6 @@ struct path {
 	int action;
 	int minus; /* a program whose cost is taken out beside; 0: none */
 	__u32 ns[ROUNDS];
-	double median;
 };
 
 /* ---- set up ------------------------------------------------------------------------------------
@@ -392,9 +391,21 @@ static __u32 measure(struct bench *bench, const struct path *path)
 
 static int compare(const void *a, const void *b)
 {
-	__u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
+	double x = *(const double *)a, y = *(const double *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* Of what a path took in each round; with @floor, as ratios to what that took in the same round, so
+ * that a machine that grows slower or faster meanwhile changes nothing. */
+static double median(const struct path *path, const struct path *floor)
+{
+	double values[ROUNDS];
+
+	for (int round = 0; round < ROUNDS; round++)
+		values[round] = path->ns[round] / (floor ? (double)floor->ns[round] : 1.0);
+	qsort(values, ROUNDS, sizeof(*values), compare);
+	return values[ROUNDS / 2];
 }
 
 static void measure_all(struct bench *bench, struct path *paths, size_t count)
@@ -409,10 +420,6 @@ static void measure_all(struct bench *bench, struct path *paths, size_t count)
 	}
 	if (!bench->quiet)
 		fprintf(stderr, "\r\033[K");
-	for (size_t i = 0; i < count; i++) {
-		qsort(paths[i].ns, ROUNDS, sizeof(__u32), compare);
-		paths[i].median = paths[i].ns[ROUNDS / 2];
-	}
 	if (harness_errors(&bench->harness))
 		errx(1, "the gate met %llu internal errors", harness_errors(&bench->harness));
 }
@@ -421,6 +428,7 @@ static void measure_all(struct bench *bench, struct path *paths, size_t count)
  */
 
 static json_t *results;
+static const char *group;
 static bool as_json;
 static int missed;
 
@@ -454,6 +462,7 @@ static void report(const char *name, double value, const char *unit, double rati
 
 static void report_head(const char *title)
 {
+	group = title;
 	if (!as_json)
 		printf("%-64s %11s %6s %6s\n", title, "", "ratio", "bound");
 }
@@ -463,8 +472,8 @@ static void report_all(const char *title, const struct path *paths, size_t count
 {
 	report_head(title);
 	for (size_t i = 0; i < count; i++)
-		report(paths[i].name, paths[i].median, "ns", paths[i].median / paths[floor].median,
-		       paths[i].bound);
+		report(paths[i].name, median(&paths[i], NULL), "ns",
+		       median(&paths[i], &paths[floor]), paths[i].bound);
 }
 
 /* ---- the three goes -----------------------------------------------------------------------------
@@ -746,7 +755,7 @@ static void be_alone(void)
 static void finish(void)
 {
 	if (as_json) {
-		json_dumpf(results, stdout, JSON_INDENT(2));
+		json_dumpf(results, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(4));
 		printf("\n");
 		json_decref(results);
 		return;
