@@ -438,8 +438,8 @@ static void report(const char *name, double value, const char *unit, double rati
 
 	missed += !ok;
 	if (as_json) {
-		json_t *row =
-			json_pack("{s:s, s:f, s:s}", "path", name, "value", value, "unit", unit);
+		json_t *row = json_pack("{s:s, s:s, s:f, s:s}", "group", group, "path", name,
+					"value", value, "unit", unit);
 
 		if (ratio)
 			json_object_set_new(row, "ratio", json_real(ratio));
