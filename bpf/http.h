@@ -1029,7 +1029,7 @@ DUAL_GLOBAL int http_rest(struct http_scan *s)
 }
 
 /* Read the chunk_bytes bytes at bytes + HTTP_CARRY. */
-DUAL_GLOBAL int http_scan(struct http_scan *s, const struct tps_listener *listener)
+DUAL_INLINE int http_scan(struct http_scan *s, const struct tps_listener *listener)
 {
 	__u32 end, carry;
 

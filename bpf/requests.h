@@ -85,6 +85,7 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->high_seq = flow->next_seq;
 	flow->turn_ack = frame->ack;
 	flow->bound.generation = 0;
+	flow->answers = 0;
 }
 
 /* A joined connection has no order to keep: each segment is read for itself. */
@@ -398,6 +399,7 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->high_seq = r->flow.high_seq;
 	flow->turn_ack = r->flow.turn_ack;
 	flow->tainted = r->flow.tainted;
+	flow->answers = r->flow.answers;
 	flow->epoch = r->flow.epoch;
 	flow->bound_hash[0] = r->flow.bound_hash[0];
 	flow->bound_hash[1] = r->flow.bound_hash[1];
@@ -473,6 +475,21 @@ static __always_inline void requests_turn(struct requests *r, const struct frame
 		requests_add(&r->scan, 1, TPS_REASON_HTTP2);
 }
 
+/* A server that answers twice in the middle of what a tainted flow takes for a body (once may be
+ * 100 Continue, RFC 9110 10.1.1) reads requests there. */
+static __always_inline void requests_distrust(struct tps_flow *flow, const struct frame *frame)
+{
+	if (!flow->tainted || !requests_in_body(&flow->http)) {
+		flow->answers = 0;
+		return;
+	}
+	if (!flow_before(flow->turn_ack, frame->ack))
+		return;
+	flow->turn_ack = frame->ack;
+	if (++flow->answers > 1)
+		requests_void(flow);
+}
+
 /* The segment's own reading: from flow.next_seq on. 0, or the reason of class error. */
 static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *r,
 					   struct tps_listener *listener, const struct frame *frame,
@@ -482,6 +499,7 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 	__u32 at = frame->payload_at + (skip & 0xffff), left = frame->payload_bytes - skip;
 	__u32 error;
 
+	requests_distrust(&r->flow, frame);
 	http_begin(&r->scan, &r->flow.http, secret, may_resync);
 	error = requests_parse(ctx, &r->scan, listener, at, left);
 	if (error)

@@ -71,6 +71,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 	r->flow.ack_low = r->flow.ack_high - FLOW_ACK_BEHIND;
 	r->flow.turn_ack = r->flow.ack_high;
 	r->flow.bound.generation = 0;
+	r->flow.answers = 0;
 	bpf_map_update_elem(&flows, &copy, &r->flow, BPF_NOEXIST);
 	return 0;
 }

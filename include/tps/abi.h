@@ -381,7 +381,7 @@ struct tps_flow {
 	__u64 bound_hash[2];
 	struct tps_slot bound;  /* generation 0: none */
 	__u32 bound_generation; /* control.keys_generation before it was looked up */
-	__u32 zero;
+	__u32 answers; /* of the server, while the parser read a body that it does not trust */
 	struct tps_http http;
 };
 
