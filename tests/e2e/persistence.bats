@@ -8,7 +8,7 @@ source "$BATS_TEST_DIRNAME/lab.bash"
 setup_file()
 {
 	open_lab persist
-	attach_gate
+	attach_gate --capacity callers=4
 	slow_strangers
 	tps set listener log --port 5000 --protocol udp
 }
@@ -116,48 +116,77 @@ daemon_end()
 	assert_failure
 }
 
-# What callers and their identities occupy.
+# What callers and their identities occupy: the maps' own entries, not what is counted of them.
 occupied()
 {
-	for map in callers sources4 sources6 keys limits; do
-		metric tps_map_entries "map=$map"
+	for map in callers sources4 sources6 keys; do
+		bpftool -j map dump pinned "$lab_root/$map" | jq length
 	done | paste -sd ' '
 }
 
-@test "tpsctl killed in the middle of writing: nothing is torn, and the same command ends the work" {
-	local round empty killed=0 pid
+# killed_at N COMMAND...: tpsctl, killed when it makes its N-th bpf(2) call; succeeds when it was done
+# before that.
+killed_at()
+{
+	local n=$1
+	shift
 
-	empty=$(occupied)
-	printf 'key-of-victim' >"$lab_dir/victim"
-	for round in {1..150}; do
-		if ((round % 3 == 0)); then
-			set -- delete caller victim --if-exists
+	strace -o /dev/null -e trace=bpf -e inject="bpf:signal=KILL:when=$n" "$tpsctl" "$@" 3>&-
+}
+
+# victim N: the words that make it; a prefix differs from round to round.
+victim()
+{
+	echo set caller victim --rate 1/h --burst 4 --source 203.0.113.32/28 --source 2001:db8:c:20::/60 \
+		--source "203.0.113.$((128 + $1 % 16 * 4))/30" --key-file "$lab_dir/victim"
+}
+
+# Kills `set` (made 1) or `delete` (made 0) of a caller at each of its calls in turn.
+kill_at_each_call()
+{
+	local made=$1 n words
+
+	for ((n = 1; n < 500; n++)); do
+		read -ra words < <(victim "$n")
+		if ((made)); then
+			set -- "${words[@]}"
 		else
-			set -- set caller victim --rate 1/h --burst "$((round % 7 + 1))" \
-				--source 203.0.113.32/28 --source 2001:db8:c:20::/60 \
-				--source 203.0.113.48/30 --key-file "$lab_dir/victim"
+			tps "${words[@]}"
+			set -- delete caller victim --if-exists
 		fi
-		# The process itself, not a shell around it, is what is killed.
-		"$tpsctl" "$@" >/dev/null 2>&1 3>&- &
-		pid=$!
-		sleep "0.$(printf '%04d' $((RANDOM % 50)))"
-		if kill -9 "$pid" 2>/dev/null; then
-			killed=$((killed + 1))
+		if killed_at "$n" "$@" 2>/dev/null; then
+			break
 		fi
-		wait "$pid" 2>/dev/null || true
-		# Whoever reads now sees a whole answer.
-		tps -j list callers >"$lab_dir/callers"
-		jq -e . "$lab_dir/callers" >/dev/null
+		# Whoever reads now sees a whole answer; and the same command ends the work.
+		tps -j list callers | jq -e . >/dev/null
+		tps "$@"
+		if ((made)); then
+			tps -j show caller victim | jq -e '(.sources | length) == 3 and (.keys | length) == 1' >/dev/null
+			tps delete caller victim
+		fi
 	done
-	echo "$killed of 150 killed in time"
-	between 30 "$killed" 150
-	tps set caller victim --rate 1/h --burst 4 --source 203.0.113.32/28 \
-		--source 2001:db8:c:20::/60 --source 203.0.113.48/30 --key-file "$lab_dir/victim"
-	assert_equal "$(tps -j show caller victim | jq '.sources | length')" 3
-	tps delete caller victim
+	echo "$* was killed at each of its $((n - 1)) calls"
+	between 20 "$n" 499
+	tps delete caller victim --if-exists
+}
+
+@test "tpsctl killed in the middle of writing: nothing is torn, and the same command ends the work" {
+	local empty
+
+	printf 'key-of-victim' >"$lab_dir/victim"
+	empty=$(occupied)
+	kill_at_each_call 1
+	assert_equal "$(occupied)" "$empty"
+	kill_at_each_call 0
+	assert_equal "$(occupied)" "$empty"
 	tps set caller victim --rate 1/h --burst 4 --source 203.0.113.32/28
 	run datagrams 5000 203.0.113.33 10
 	assert_output 4
+	# No slot is lost: as many callers as there is room for can still be made.
+	for name in one two three; do
+		tps set caller "$name" --rate 1/h
+	done
+	run tps set caller four --rate 1/h
+	assert_failure 1
 	tps delete caller victim
-	assert_equal "$(occupied)" "$empty"
 }

@@ -52,6 +52,8 @@ setup()
 	assert_output 5
 	run ask 2001:db8:c:1::1
 	assert_output refused
+	run metric tps_unproven_total listener=right
+	assert_output 0
 }
 
 @test "taken for local by mistake: charged to the source, counted and named by status" {
