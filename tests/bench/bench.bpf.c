@@ -225,32 +225,91 @@ int keyed_draw(struct xdp_md *ctx)
 	return (key.hash[0] ^ key.hash[1]) == 1 ? XDP_DROP : XDP_PASS;
 }
 
-/* A keyed caller's bucket without the request around it: from the key's hash to the verdict. */
-SEC("xdp.frags")
-int keyed_bucket(struct xdp_md *ctx)
+/* What a transaction to the http listener needs. False: a map was not there, or no TCP frame. */
+static __always_inline int begin(struct xdp_md *ctx, struct take *ret, struct frame *ret_frame)
 {
 	const __u8 *data = (const __u8 *)(long)ctx->data;
 	const __u8 *end = (const __u8 *)(long)ctx->data_end;
+	__u32 zero = 0;
+
+	ret->number = BENCH_HTTP_LISTENER;
+	ret->cost = 1;
+	ret->proven = 1;
+	ret->settings = bpf_map_lookup_elem(&control, &zero);
+	ret->listener = bpf_map_lookup_elem(&listeners, &ret->number);
+	ret->of = count_totals(ret->number);
+	return ret->settings && ret->listener && frame_read(data, end, ret_frame) == FRAME_TCP;
+}
+
+static __always_inline int spend(const struct take *take, struct subject *who)
+{
+	__u32 reason = take_tokens(take, who, 1);
+
+	count_verdict(take->of, who->tier, count_verdict_of(reason, 0), 1);
+	count_caller(who->slot, count_verdict_of(reason, 0), 1);
+	return take_finish(take, reason);
+}
+
+/* A keyed caller's transaction without the request around it: from the key's hash to the verdict.
+ */
+SEC("xdp.frags")
+int keyed_bucket(struct xdp_md *ctx)
+{
 	struct bench_script *s = get_script();
-	struct tps_key key = {};
-	struct take take = {.number = BENCH_HTTP_LISTENER, .cost = 1, .proven = 1};
 	struct frame frame = {};
 	struct subject who = {};
+	struct take take = {};
+	struct tps_key key = {};
 	struct tps_slot slot;
-	__u32 zero = 0, reason;
 
-	take.settings = bpf_map_lookup_elem(&control, &zero);
-	take.listener = bpf_map_lookup_elem(&listeners, &take.number);
-	if (!s || !take.settings || !take.listener || frame_read(data, end, &frame) != FRAME_TCP)
+	if (!s || !begin(ctx, &take, &frame))
 		return XDP_ABORTED;
 	draw_key(s, &key);
-	take.of = count_totals(take.number);
 	if (!identify_key(take.settings, key.hash, take.of, &who, &slot))
 		return XDP_ABORTED;
-	reason = take_tokens(&take, &who, 1);
-	count_verdict(take.of, who.tier, count_verdict_of(reason, 0), 1);
-	count_caller(who.slot, count_verdict_of(reason, 0), 1);
-	return take_finish(&take, reason);
+	return spend(&take, &who);
+}
+
+/* the bench: every caller, for a flow that is bound to one */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tps_slot);
+} bound_callers SEC(".maps");
+
+static __always_inline struct tps_slot *draw_caller(struct bench_script *s)
+{
+	__u32 index = draw(s, s->population);
+
+	return bpf_map_lookup_elem(&bound_callers, &index);
+}
+
+/* What bound_bucket costs before it begins: in the gate, the caller stands in the flow's entry. */
+SEC("xdp.frags")
+int bound_draw(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+	struct tps_slot *slot = s ? draw_caller(s) : NULL;
+
+	if (!slot)
+		return XDP_ABORTED;
+	return slot->generation ? XDP_PASS : XDP_DROP;
+}
+
+/* The same for a flow that is bound to its caller: from the slot to the verdict. */
+SEC("xdp.frags")
+int bound_bucket(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+	struct tps_slot *slot = s ? draw_caller(s) : NULL;
+	struct frame frame = {};
+	struct subject who = {};
+	struct take take = {};
+
+	if (!slot || !begin(ctx, &take, &frame) || !identify_slot(take.settings, *slot, &who))
+		return XDP_ABORTED;
+	return spend(&take, &who);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -191,6 +191,7 @@ static void open_bench(struct bench *bench, const struct harness_sizes *sizes, _
 		err(1, "bench: open");
 	share_maps(bench);
 	if (bpf_map__set_max_entries(bench->own->maps.floor_callers, floor_callers) ||
+	    bpf_map__set_max_entries(bench->own->maps.bound_callers, floor_callers) ||
 	    bench_bpf__load(bench->own))
 		err(1, "bench: load");
 	set_target(bench, BENCH_TARGET_NOTHING, bpf_program__fd(bench->own->progs.nothing));
@@ -700,6 +701,33 @@ static double load_million_callers(struct bench *bench)
 	return seconds;
 }
 
+/* Who a flow may be bound to: the callers as their slots stand in the gate. */
+static void list_million_callers(struct bench *bench)
+{
+	struct tps_slot *slots = calloc(MILLION, sizeof(*slots));
+	__u32 *indices = calloc(MILLION, sizeof(*indices));
+	__u32 count = MILLION, found = 0;
+
+	if (!slots || !indices)
+		err(1, "a million callers");
+	for (__u32 slot = 1; slot < MILLION_CAPACITY && found < MILLION; slot++) {
+		struct tps_limit limit;
+
+		if (bpf_map_lookup_elem(bpf_map__fd(bench->harness.gate->maps.limits), &slot,
+					&limit))
+			err(1, "slot %u", slot);
+		if (!limit.generation)
+			continue;
+		indices[found] = found;
+		slots[found++] = (struct tps_slot){slot, limit.generation};
+	}
+	if (found != MILLION || bpf_map_update_batch(bpf_map__fd(bench->own->maps.bound_callers),
+						     indices, slots, &count, NULL))
+		err(1, "a million slots, %u found", found);
+	free(slots);
+	free(indices);
+}
+
 static void bench_scale(struct bench *bench)
 {
 	static const struct harness_sizes sizes = {
@@ -708,14 +736,13 @@ static void bench_scale(struct bench *bench)
 		.keys = MILLION_CAPACITY,
 	};
 	double seconds;
-	int draw;
 
 	open_bench(bench, &sizes, MILLION_CAPACITY);
 	seconds = load_million_callers(bench);
+	list_million_callers(bench);
 	set_gate(bench);
 	add_million_addresses(bench);
 	open_stream(bench, REQUEST_250, 250);
-	draw = bpf_program__fd(bench->own->progs.keyed_draw);
 
 	struct path paths[] = {
 		{"floor b, random among 1M", 0, prepare_floor_at_million,
@@ -725,9 +752,14 @@ static void bench_scale(struct bench *bench)
 		 bpf_program__fd(bench->own->progs.wrap_source), .wrapped = true,
 		 .frame = &bench->syn, .action = XDP_PASS},
 		{"keyed caller's bucket, random among 1M", 1.3, prepare_allow,
+		 bpf_program__fd(bench->own->progs.bound_bucket),
+		 .frame = &bench->request[REQUEST_250], .action = XDP_PASS,
+		 .minus = bpf_program__fd(bench->own->progs.bound_draw)},
+		{"the same, and its key looked up (a flow's first request)", 0, prepare_allow,
 		 bpf_program__fd(bench->own->progs.keyed_bucket),
-		 .frame = &bench->request[REQUEST_250], .action = XDP_PASS, .minus = draw},
-		{"keyed request of 250 B, its caller random among 1M", 0, prepare_250,
+		 .frame = &bench->request[REQUEST_250], .action = XDP_PASS,
+		 .minus = bpf_program__fd(bench->own->progs.keyed_draw)},
+		{"keyed request of 250 B, each of another caller of 1M", 0, prepare_250,
 		 bpf_program__fd(bench->own->progs.wrap_stream_and_key), .wrapped = true,
 		 .frame = &bench->request[REQUEST_250], .action = XDP_PASS},
 	};
