@@ -3,11 +3,11 @@
  * What libtps writes is what the gate does: the same settings as an operator's, each followed by
  * packets.
  */
-#include "lib/http_cases.h"
-
 #include <errno.h>
 
 #include <tps/siphash.h>
+
+#include "lib/http_cases.h"
 
 #include "ban.h"
 #include "caller.h"

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the gate has counted, spent and remembered, read from its maps.
+ */
+#include "lib/harness.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "lib/entries.h"
+
+/* A listener's totals, summed over the CPUs: a struct of __u64 alone. */
+static struct tps_totals totals(const struct harness *harness, __u32 listener)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct tps_totals sum = {0}, *each = calloc(cpus, sizeof(*each));
+
+	if (!each)
+		err(1, "totals");
+	entry_get(harness->gate->maps.totals, &listener, each);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		for (size_t i = 0; i < sizeof(sum) / sizeof(__u64); i++)
+			((__u64 *)&sum)[i] += ((__u64 *)&each[cpu])[i];
+	free(each);
+	return sum;
+}
+
+__u64 harness_transactions_of_tier(const struct harness *harness, __u32 listener, __u32 tier,
+				   enum tps_verdict verdict)
+{
+	return totals(harness, listener).verdicts[tier][verdict];
+}
+
+__u64 harness_transactions(const struct harness *harness, __u32 listener, enum tps_verdict verdict)
+{
+	struct tps_totals sum = totals(harness, listener);
+	__u64 count = 0;
+
+	for (__u32 tier = 0; tier < TPS_TIERS_MAX; tier++)
+		count += sum.verdicts[tier][verdict];
+	return count;
+}
+
+__u64 harness_packets(const struct harness *harness, __u32 listener, enum tps_action action,
+		      enum tps_reason reason)
+{
+	return totals(harness, listener).packets[action][reason];
+}
+
+__u64 harness_packets_all(const struct harness *harness, enum tps_action action)
+{
+	__u64 count = 0;
+
+	for (__u32 listener = 0; listener < TPS_LISTENERS_MAX; listener++) {
+		struct tps_totals sum = totals(harness, listener);
+
+		for (__u32 reason = 0; reason < TPS_REASON_MAX; reason++)
+			count += sum.packets[action][reason];
+	}
+	return count;
+}
+
+__u64 harness_notes(const struct harness *harness, __u32 listener, enum tps_reason reason)
+{
+	return totals(harness, listener).notes[reason];
+}
+
+__u64 harness_errors(const struct harness *harness)
+{
+#define CLASS_OF(id, text, class, help) [TPS_REASON_##id] = #class,
+	static const char *const classes[] = {TPS_REASONS(CLASS_OF)};
+	__u64 count = 0;
+
+	for (__u32 listener = 0; listener < TPS_LISTENERS_MAX; listener++) {
+		struct tps_totals sum = totals(harness, listener);
+
+		for (__u32 reason = 0; reason < TPS_REASON_MAX; reason++) {
+			if (strcmp(classes[reason], "error"))
+				continue;
+			count += sum.notes[reason];
+			for (__u32 action = 0; action < TPS_ACTION_MAX; action++)
+				count += sum.packets[action][reason];
+		}
+	}
+	return count;
+}
+
+__u64 harness_caller_count(const struct harness *harness, struct tps_slot caller,
+			   enum tps_verdict verdict)
+{
+	int cpus = libbpf_num_possible_cpus();
+	struct tps_counter *each = calloc(cpus, sizeof(*each));
+	__u64 count = 0;
+
+	if (!each)
+		err(1, "counters");
+	entry_get(harness->gate->maps.counters, &caller.slot, each);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		count += each[cpu].verdicts[verdict];
+	free(each);
+	return count;
+}
+
+struct tps_bucket harness_bucket(const struct harness *harness, struct tps_slot caller)
+{
+	struct tps_bucket bucket;
+
+	entry_get(harness->gate->maps.buckets, &caller.slot, &bucket);
+	return bucket;
+}
+
+void harness_set_bucket(const struct harness *harness, struct tps_slot caller,
+			const struct tps_bucket *bucket)
+{
+	entry_put(harness->gate->maps.buckets, &caller.slot, bucket);
+}
+
+bool harness_stranger(const struct harness *harness, const char *address,
+		      struct tps_stranger *ret_stranger)
+{
+	struct tps_address key;
+	__u8 bytes[16];
+
+	if (packet_address(address, bytes) == 16) {
+		memcpy(&key.word, bytes, 8);
+		key.word = be64toh(key.word);
+	} else {
+		__u32 address_be;
+
+		memcpy(&address_be, bytes, 4);
+		key.word = TPS_ADDRESS_IPV4 | ntohl(address_be);
+	}
+	return !bpf_map_lookup_elem(bpf_map__fd(harness->gate->maps.strangers), &key, ret_stranger);
+}
+
+static __u32 count_entries(const struct bpf_map *map)
+{
+	__u8 key[64], next[64];
+	void *at = NULL;
+	__u32 count = 0;
+
+	while (!bpf_map_get_next_key(bpf_map__fd(map), at, next)) {
+		memcpy(key, next, sizeof(key));
+		at = key;
+		count++;
+	}
+	return count;
+}
+
+__u32 harness_strangers(const struct harness *harness)
+{
+	return count_entries(harness->gate->maps.strangers);
+}
+
+__u32 harness_flows(const struct harness *harness)
+{
+	return count_entries(harness->gate->maps.flows);
+}
+
+__u32 harness_keys(const struct harness *harness)
+{
+	return count_entries(harness->gate->maps.keys);
+}
+
+void harness_forget_flows(const struct harness *harness)
+{
+	entry_empty_hash(harness->gate->maps.flows);
+}
+
+__u64 harness_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * BUCKET_NS_PER_SEC + now.tv_nsec;
+}
