@@ -29,9 +29,9 @@ UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*.c))
 TEST_LIB := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
 KERNEL := $(patsubst tests/kernel/%.c,$(BUILD)/tests/kernel/%,$(wildcard tests/kernel/*.c))
-BENCH := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/*.c))
+BENCH := $(BUILD)/tests/bench/bench
+BENCH_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/tests/bench/%.skel.h,$(wildcard tests/bench/*.bpf.c))
-BENCH := $(filter-out %.bpf,$(BENCH))
 
 .PHONY: all unit fuzz kernel-tests bench-build e2e-build headers clean demo test bench prove install-check
 all: $(BUILD)/tps.bpf.o $(if $(CTL_OBJ),$(BUILD)/tpsctl) $(if $(DMN_OBJ),$(BUILD)/tpsd)
@@ -84,9 +84,11 @@ $(BUILD)/tests/bench/%.bpf.o: tests/bench/%.bpf.c Makefile
 $(BUILD)/tests/bench/%.skel.h: $(BUILD)/tests/bench/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 .PRECIOUS: $(BUILD)/tests/bench/%.bpf.o
-$(BUILD)/tests/bench/%: tests/bench/%.c $(BENCH_BPF) $(TEST_LIB) $(BUILD)/libtps.a $(BUILD)/tps.skel.h Makefile | $(BUILD)/tests/bench/
-	$(call say,BENCH,$@)
-	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $< $(TEST_LIB) $(BUILD)/libtps.a $(LIBS) -lpthread -o $@
+$(BENCH_OBJ): CPPFLAGS += -Itests
+$(BENCH_OBJ): $(BENCH_BPF)
+$(BENCH): $(BENCH_OBJ) $(TEST_LIB) $(BUILD)/libtps.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LIBS) -o $@
 
 # ---- what the lab and the end-to-end tests run: traffic generators, the client's XDP program
 E2E := $(patsubst tests/e2e/%.c,$(BUILD)/tests/e2e/%,$(filter-out %.bpf.c,$(wildcard tests/e2e/*.c)))

@@ -19,7 +19,7 @@
 #include "identify.h"
 #include "take.h"
 
-#include "bench.h"
+#include "script.h"
 
 /* the bench; the wrappers move seq and random on */
 struct {

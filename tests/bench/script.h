@@ -2,8 +2,8 @@
 /*
  * What the bench and its BPF programs agree on.
  */
-#ifndef TPS_BENCH_H
-#define TPS_BENCH_H
+#ifndef TPS_BENCH_SCRIPT_H
+#define TPS_BENCH_SCRIPT_H
 
 #include <linux/types.h>
 

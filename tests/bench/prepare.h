@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What each path needs before a batch of runs: limits, and where its wrapper begins.
+ */
+#ifndef TPS_BENCH_PREPARE_H
+#define TPS_BENCH_PREPARE_H
+
+#include "bench/stage.h"
+
+void prepare_allow(struct stage *stage);
+void prepare_refuse(struct stage *stage);
+void prepare_floor_at_million(struct stage *stage);
+/* Sources that were never seen. */
+void prepare_all_new(struct stage *stage);
+void prepare_250(struct stage *stage);
+void prepare_900(struct stage *stage);
+/* The host's socket must be asked. */
+void prepare_lookup(struct stage *stage);
+
+#endif

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Loads the gate and, sharing its maps, the bench's programs.
+ */
+#include "bench/stage.h"
+
+#include <err.h>
+#include <string.h>
+
+#include <linux/bpf.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "tests/bench/bench.skel.h"
+#include "tps.skel.h"
+
+void stage_write_frame(const struct packet *packet, struct frame_bytes *ret)
+{
+	ret->len = packet_write(packet, ret->bytes);
+}
+
+struct packet stage_syn(const char *source, __u16 port)
+{
+	return (struct packet){
+		.source = source,
+		.destination = SERVER,
+		.source_port = 40000,
+		.destination_port = port,
+		.seq = 1000,
+		.flags = PACKET_SYN,
+	};
+}
+
+/* A request of exactly @bytes, as clients send them: the key, some common lines, and an id that
+ * fills up. */
+static void write_request(char *ret_text, size_t bytes)
+{
+	static const char *const lines[] = {
+		"GET / HTTP/1.1\r\nX-API-Key: aaaaaaaa\r\n",
+		"Host: api.example.com\r\n",
+		"User-Agent: curl/7.88.1\r\n",
+		"Accept: */*\r\n",
+		"Accept-Encoding: gzip\r\n",
+		"Accept-Language: en\r\n",
+		"Connection: keep-alive\r\n",
+		"Content-Type: application/json\r\n",
+		"Referer: https://www.example.com/dashboard/settings/billing\r\n",
+		"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+		"Cookie: session=ZmFrZSBzZXNzaW9uIGNvb2tpZSB3aXRoIHNvbWUgYnl0ZXM; theme=dark\r\n",
+		"X-Forwarded-For: 203.0.113.77, 198.51.100.12\r\n",
+		"X-Forwarded-Proto: https\r\n",
+		"Cache-Control: no-cache\r\n",
+		"Sec-Fetch-Mode: cors\r\n",
+		"Sec-Fetch-Site: same-origin\r\n",
+		"If-None-Match: W/\"5f2b1c3d-9a7\"\r\n",
+	};
+	static const char id[] = "X-Request-Id: ", end[] = "\r\n\r\n";
+	size_t at = 0, rest = sizeof(id) - 1 + sizeof(end) - 1 + 8;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		if (at + strlen(lines[i]) + rest > bytes)
+			continue;
+		memcpy(ret_text + at, lines[i], strlen(lines[i]));
+		at += strlen(lines[i]);
+	}
+	memcpy(ret_text + at, id, sizeof(id) - 1);
+	at += sizeof(id) - 1;
+	memset(ret_text + at, '7', bytes - at - (sizeof(end) - 1));
+	memcpy(ret_text + bytes - (sizeof(end) - 1), end, sizeof(end) - 1);
+}
+
+/* A caller of this slot and key has made its first request on a connection that is still open. */
+void stage_open_stream(struct stage *stage, enum stage_stream which, size_t bytes)
+{
+	struct live *live = &stage->connection[which];
+	struct packet packet;
+	char text[2048];
+
+	write_request(text, bytes);
+	live_open(live, &stage->harness, stage->listener, CLIENT, SERVER, HTTP_PORT);
+	if (live_send(live, &stage->harness, text, bytes) != XDP_PASS)
+		errx(1, "the first request of %zu bytes was refused", bytes);
+	packet = live_packet(live);
+	packet.payload = text;
+	packet.payload_bytes = bytes;
+	stage_write_frame(&packet, &stage->request[which]);
+	stage->request_bytes[which] = bytes;
+}
+
+static void share_maps(struct stage *stage)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, stage->own->obj)
+	{
+		struct bpf_map *of_gate =
+			bpf_object__find_map_by_name(stage->harness.gate->obj, bpf_map__name(map));
+
+		if (of_gate && bpf_map__reuse_fd(map, bpf_map__fd(of_gate)))
+			err(1, "map '%s'", bpf_map__name(map));
+	}
+}
+
+static void set_target(struct stage *stage, __u32 target, int program)
+{
+	if (bpf_map_update_elem(bpf_map__fd(stage->own->maps.targets), &target, &program, 0))
+		err(1, "a tail call");
+}
+
+void stage_open(struct stage *stage, const struct harness_sizes *sizes, __u32 floor_callers)
+{
+	struct packet packet;
+
+	harness_open(&stage->harness, sizes);
+	stage->own = bench_bpf__open();
+	if (!stage->own)
+		err(1, "bench: open");
+	share_maps(stage);
+	if (bpf_map__set_max_entries(stage->own->maps.floor_callers, floor_callers) ||
+	    bpf_map__set_max_entries(stage->own->maps.bound_callers, floor_callers) ||
+	    bench_bpf__load(stage->own))
+		err(1, "bench: load");
+	set_target(stage, BENCH_TARGET_NOTHING, bpf_program__fd(stage->own->progs.nothing));
+	set_target(stage, BENCH_TARGET_GATE, bpf_program__fd(stage->harness.gate->progs.gate));
+	set_target(stage, BENCH_TARGET_FLOOR, bpf_program__fd(stage->own->progs.floor_bucket));
+	packet = stage_syn(CLIENT, TCP_PORT);
+	stage_write_frame(&packet, &stage->syn);
+}
+
+void stage_close(struct stage *stage)
+{
+	bench_bpf__destroy(stage->own);
+	harness_close(&stage->harness);
+}
+
+/* Listeners, ticks, and limits that let everything pass. */
+void stage_set_gate(struct stage *stage)
+{
+	static const struct harness_listener udp = {.protocol = TPS_PROTOCOL_UDP,
+						    .ports = {UDP_PORT}};
+	static const struct harness_listener tcp = {.protocol = TPS_PROTOCOL_TCP,
+						    .ports = {TCP_PORT}};
+	static const struct harness_listener http = {.protocol = TPS_PROTOCOL_HTTP,
+						     .ports = {HTTP_PORT}};
+
+	harness_use_ticks(&stage->harness);
+	harness_set_tier(&stage->harness, 0, UNLIMITED);
+	harness_set_listener(&stage->harness, UDP_LISTENER, &udp);
+	harness_set_listener(&stage->harness, TCP_LISTENER, &tcp);
+	harness_set_listener(&stage->harness, BENCH_HTTP_LISTENER, &http);
+}
+
+struct bench_script script_fresh(void)
+{
+	return (struct bench_script){
+		.random = 88172645463325252ULL,
+		.limit = UNLIMITED,
+		.target = BENCH_TARGET_GATE,
+		.population = MILLION,
+		.address = 0x0a000000,
+	};
+}
+
+void script_set(struct stage *stage, const struct bench_script *script)
+{
+	__u32 zero = 0;
+
+	if (bpf_map_update_elem(bpf_map__fd(stage->own->maps.script), &zero, script, 0))
+		err(1, "script");
+}
+
+void script_get(struct stage *stage, struct bench_script *ret_script)
+{
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(stage->own->maps.script), &zero, ret_script))
+		err(1, "script");
+}
