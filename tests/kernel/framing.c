@@ -256,6 +256,29 @@ static void head_in_a_body_that_was_asked_for(void **state)
 	assert_true(charged() >= 15);
 }
 
+/* The same, and every request line is cut where it says what it is. */
+static void cut_requests_behind_a_body_that_was_asked_for(void **state)
+{
+	char upload[200];
+
+	set_up();
+	live_close(&c);
+	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+	snprintf(upload, sizeof(upload),
+		 "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %zu\r\n\r\n",
+		 strlen(BOGUS_HEAD));
+	live_deliver(&c, upload, strlen(upload));
+	live_answer(&c, &h, "HTTP/1.1 100 Continue\r\n\r\n");
+	assert_passes(BOGUS_HEAD);
+	answer();
+	for (int i = 0; i < 20; i++) {
+		assert_passes("GET / HT");
+		assert_passes("TP/1.1\r\nHost: a\r\n\r\n");
+		answer();
+	}
+	assert_true(charged() >= 15);
+}
+
 /* Its first answer is 100-continue, and the body is a body. */
 static void upload_on_an_old_connection_is_free(void **state)
 {
@@ -368,6 +391,8 @@ int main(void)
 		HTTP_CASE("a head in a body that the server asked for frees no request on an old "
 			  "connection",
 			  head_in_a_body_that_was_asked_for),
+		HTTP_CASE("cut requests behind a body that the server asked for are not free",
+			  cut_requests_behind_a_body_that_was_asked_for),
 		HTTP_CASE("an upload that was asked for is free on an old connection",
 			  upload_on_an_old_connection_is_free),
 		HTTP_CASE("a body on a flow that was lost once frees no request",
