@@ -114,9 +114,10 @@ setup()
 	assert_output 2
 	run metric tps_map_entries map=strangers
 	between 1 "$output" 50
-	# Where TCP puts many heads into one segment, they are too many to be told apart.
+	# A note, not a count of transactions: where TCP puts many heads into one segment they may be
+	# too many to be told apart, or looked at twice.
 	run metric tps_unknown_keys_total listener=web
-	between 99000 "$output" 100000
+	between 99000 "$output" 101000
 	run metric tps_transactions_total listener=web tier=wide verdict=allowed
 	between 100000 "$output" 100000
 }
