@@ -240,6 +240,10 @@ static void where_framing_ended_is_told_from_the_segments_start(void **state)
 	s->chunk_max = 7;
 	stream_text(s, "de\r\n3;abcdefgh\r\nab");
 	assert_int_equal(s->scan->framed, 16);
+	stream_rewind(s);
+	snprintf(text, sizeof(text), "%sbo", post);
+	stream_text(s, text);
+	assert_int_equal(s->scan->framed, strlen(post));
 }
 
 /* ---- several heads ----------------------------------------------------------------------------
