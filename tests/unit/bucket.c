@@ -3,6 +3,7 @@
  * tps/bucket.h: what a limit holds, and what may be taken from a bucket at which instant.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -270,19 +271,26 @@ static void ten_times_the_rate_is_admitted_at_the_rate(void **state)
 /* ---- several CPUs -----------------------------------------------------------------------------
  */
 
-#define SHARED_BURST 1000000
-#define SHARED_TRIES 2000000
+#define SHARED_BURST 5000000
+#define SHARED_TRIES 5000000
 
 struct share {
 	__u64 *word;
 	bucket_limit limit;
+	pthread_barrier_t *begin;
+	int cpu;
 	__u32 taken;
 };
 
 static void *take_a_share(void *of)
 {
 	struct share *share = of;
+	cpu_set_t cpus;
 
+	CPU_ZERO(&cpus);
+	CPU_SET(share->cpu, &cpus);
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus); /* apart, if it can be had */
+	pthread_barrier_wait(share->begin);
 	for (int i = 0; i < SHARED_TRIES; i++)
 		share->taken += bucket_take(share->word, share->limit, NOW, 1) == BUCKET_TAKEN;
 	return NULL;
@@ -292,12 +300,15 @@ static void two_threads_on_one_word_take_exactly_the_burst(void **state)
 {
 	bucket_limit limit = limit_make(64, SHARED_BURST);
 	__u64 word = 0;
-	struct share shares[2] = {{&word, limit, 0}, {&word, limit, 0}};
+	pthread_barrier_t begin;
+	struct share shares[2] = {{&word, limit, &begin, 0, 0}, {&word, limit, &begin, 1, 0}};
 	pthread_t thread;
 
+	pthread_barrier_init(&begin, NULL, 2);
 	assert_int_equal(pthread_create(&thread, NULL, take_a_share, &shares[1]), 0);
 	take_a_share(&shares[0]);
 	pthread_join(thread, NULL);
+	pthread_barrier_destroy(&begin);
 	/* a take that ran out of retries may leave a token, but none is admitted twice */
 	assert_int_equal(shares[0].taken + shares[1].taken + bucket_tokens(word, NOW, limit),
 			 SHARED_BURST);

@@ -360,6 +360,31 @@ static void an_extension_header_beyond_the_packet_is_malformed(void **state)
 	assert_int_equal(read_first(len), FRAME_MALFORMED);
 }
 
+static void bytes_behind_the_packets_own_end_are_not_of_it(void **state)
+{
+	struct packet packet = tcp4();
+
+	packet.kind = PACKET_UDP;
+	len = packet_write(&packet, bytes);
+	for (int total = 20; total < 28; total++) {
+		bytes[IP_AT + 3] = total;
+		assert_int_equal(read_first(len), FRAME_MALFORMED);
+	}
+	bytes[IP_AT + 3] = 28;
+	assert_int_equal(read_first(len), FRAME_UDP);
+	assert_int_equal(frame.payload_bytes, 0);
+	packet = tcp6();
+	packet.extension_headers = 1;
+	len = packet_write(&packet, bytes);
+	memmove(bytes + IP_AT + 40 + 8, bytes + IP_AT + 40, len - IP_AT - 40);
+	bytes[IP_AT + 40 + 1] = 1;
+	bytes[IP_AT + 4] = 0;
+	for (int payload = 8; payload < 16 + 20; payload++) {
+		bytes[IP_AT + 5] = payload;
+		assert_int_equal(read_first(len + 8), FRAME_MALFORMED);
+	}
+}
+
 static void a_multicast_source_is_malformed(void **state)
 {
 	struct packet packet = tcp6();
@@ -387,6 +412,7 @@ int main(void)
 		cmocka_unit_test(a_frame_cut_before_its_ports_end_is_malformed),
 		cmocka_unit_test(headers_that_lie_about_their_length_are_malformed),
 		cmocka_unit_test(an_extension_header_beyond_the_packet_is_malformed),
+		cmocka_unit_test(bytes_behind_the_packets_own_end_are_not_of_it),
 		cmocka_unit_test(a_multicast_source_is_malformed),
 	};
 
