@@ -16,6 +16,7 @@
 
 #include <bpf/bpf.h>
 
+#include "control.h"
 #include "dump.h"
 #include "egress.h"
 #include "label.h"
@@ -239,6 +240,7 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 	if (err)
 		return err;
 	device_text(key, text);
+	tps_epoch_raise(gate); /* what went by meanwhile, nobody followed */
 	fd = link_make(text, ifindex, gate->gate_fd, mode, &got, why);
 	if (fd < 0)
 		return fd;

@@ -138,7 +138,8 @@ enum outcome attach(struct session *session, int argc, char **argv)
 	if (err)
 		return failed(session, err, &why);
 	if (wish.gate.observe && !gate->is_fresh && !gate->control->observe)
-		note("--observe is for a gate that is made; tpsctl observe sets this one observing");
+		note("--observe is for a gate that is made; tpsctl observe sets this one "
+		     "observing");
 	return attach_all(session, gate, &wish, devices, argc - optind);
 }
 
