@@ -157,7 +157,8 @@ struct tps_control {
 	__u32 sources6_long; /* IPv6 prefixes longer than /64: a /64 is not one caller then */
 	__u32 transit;       /* listeners with placement transit */
 	__u32 listeners;     /* of any kind */
-	__u32 epoch; /* raised when the gate looks away or back: pause, resume, observe, enforce */
+	/* raised when the gate looks away or back: pause, resume, observe, enforce, attach */
+	__u32 epoch;
 	__u32 keys_generation; /* raised after each key that goes */
 	__u32 zero;
 	__u64 ban_lengths4;    /* bit n: some IPv4 ban has prefix length n (0..32) */
