@@ -540,8 +540,14 @@ unchanged()
 	assert_equal "$(tps -j status | jq -r '.devices | length')" 1
 }
 
+# epoch: which connections the gate followed without a gap.
+epoch()
+{
+	bpftool -j map dump pinned "$lab_root/control" | jq '.[0].formatted.value.epoch'
+}
+
 @test "detached and attached again, settings and counters are there" {
-	local before
+	local before then
 
 	tps set listener log --port 5000 --protocol udp
 	tps set caller one --rate 1/h --burst 5 --source 203.0.113.1
@@ -551,7 +557,9 @@ unchanged()
 	tps detach "$lab_device" --netns "$(lab_netns server)"
 	assert_equal "$(tps -j status | jq -c .devices)" '[]'
 	assert_equal "$(verdicts one refused)" 3
+	then=$(epoch)
 	tps attach "$lab_device" --netns "$(lab_netns server)"
+	((then < $(epoch))) || fail "connections of before pass for followed ones"
 	assert_equal "$(settings_here)" "$before"
 	run datagrams 5000 203.0.113.1 8
 	assert_output 0
