@@ -547,7 +547,7 @@ epoch()
 }
 
 @test "detached and attached again, settings and counters are there" {
-	local before then
+	local before earlier
 
 	tps set listener log --port 5000 --protocol udp
 	tps set caller one --rate 1/h --burst 5 --source 203.0.113.1
@@ -557,9 +557,9 @@ epoch()
 	tps detach "$lab_device" --netns "$(lab_netns server)"
 	assert_equal "$(tps -j status | jq -c .devices)" '[]'
 	assert_equal "$(verdicts one refused)" 3
-	then=$(epoch)
+	earlier=$(epoch)
 	tps attach "$lab_device" --netns "$(lab_netns server)"
-	((then < $(epoch))) || fail "connections of before pass for followed ones"
+	((earlier < $(epoch))) || fail "connections of before pass for followed ones"
 	assert_equal "$(settings_here)" "$before"
 	run datagrams 5000 203.0.113.1 8
 	assert_output 0
