@@ -21,7 +21,7 @@ enum frame_outcome {
 	FRAME_NOT_TRANSPORT,
 	FRAME_MALFORMED,
 	FRAME_TOO_MANY_TAGS,
-	FRAME_TOO_MANY_HEADERS, /* family and addresses are read, no ports */
+	FRAME_TOO_MANY_HEADERS, /* family and addresses are read, no ports: may be anybody's */
 };
 
 #define FRAME_FIN 0x01
@@ -175,6 +175,9 @@ DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end, struct f
 	ip->left = dual_swap16(dual_load16(pos + 4));
 	ip->fragment = 0;
 	ip->next = pos[6];
+	/* RFC 2675: the length stands in an option. Linux believes the frame's then. */
+	if (!ip->left && ip->next == FRAME_PROTO_HOPOPTS)
+		return FRAME_TOO_MANY_HEADERS;
 	dual_reload();
 	for (int i = 0; i < TPS_IPV6_HEADERS_MAX; i++) {
 		int outcome;
@@ -231,6 +234,8 @@ DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, str
 	__u16 type_be;
 	int outcome;
 
+	ret->family = 0;
+	ret->flags = 0;
 	if (data + at > end)
 		return FRAME_MALFORMED;
 	type_be = dual_load16(data + 12);

@@ -515,7 +515,8 @@ DUAL_INLINE int http_like_request(struct http_scan *s, __u32 start, __u32 to)
 }
 
 /* A line of a loose phase ends at the newline at @pos. In VOID each empty line ends a head, for all
- * that is known; elsewhere a request line is one whatever it follows. */
+ * that is known; elsewhere a request line is one whatever it follows, and where another protocol
+ * was expected it means that the host may read requests: the framing is lost. */
 DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 {
 	__u32 start, to = pos;
@@ -527,8 +528,15 @@ DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 	if (to > start && *HTTP_AT(s, to - 1) == '\r')
 		to--;
 	if (s->http.phase != HTTP_VOID) {
-		if (http_like_request(s, start, to))
-			http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
+		__u32 expected = s->http.phase != HTTP_JOINED;
+
+		if (!http_like_request(s, start, to) && !(expected && http_method_at(s, start)))
+			return 0;
+		http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
+		if (expected) {
+			s->http.phase = HTTP_VOID;
+			s->http.flags = HTTP_HEAD_OPEN;
+		}
 	} else if (to == start) {
 		if (!(s->http.flags & HTTP_HEAD_OPEN))
 			http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
@@ -895,8 +903,12 @@ DUAL_GLOBAL int http_odd_byte(struct http_scan *s, __u32 pos)
 		s->line_start = pos + 1;
 		return http_request_line(s, pos, pos - 1);
 	}
+	c = s->line_start == pos;
 	s->line_start = pos + 1;
-	return http_fail(s, TPS_REASON_BARE_LF, pos + 1);
+	http_fail(s, TPS_REASON_BARE_LF, pos + 1);
+	if (c) /* this was the empty line of the head that is charged */
+		s->http.flags &= ~HTTP_HEAD_OPEN;
+	return s->end;
 }
 
 /* Header lines that begin otherwise are nothing to us: white space (folded), the framing's names,
@@ -982,6 +994,8 @@ DUAL_GLOBAL int http_lines(struct http_scan *s, const struct tps_listener *liste
 		}
 		pos = http_line(s, listener, pos + http_lowest(low));
 	}
+	if (s->http.phase >= HTTP_OPAQUE) /* lost at the last step: s->pos is where to read on */
+		return 1;
 	s->pos = pos;
 	return 0;
 }

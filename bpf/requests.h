@@ -28,10 +28,11 @@
 #include "maps.h"
 #include "take.h"
 
-/* A segment is read in chunks: 5 hold a jumbo frame (9000). What is longer costs a transaction per
- * REQUESTS_BYTES_PER_HEAD, as if it were full of small requests. */
+/* A segment is read in chunks: 5 hold a jumbo frame (9000). What is longer, and what passed though
+ * the host may read it otherwise, costs a transaction per REQUESTS_BYTES_PER_HEAD, as if it were
+ * full of the smallest requests: "A / HTTP/1.1\nHost:a\n\n" has 21 bytes. */
 #define REQUESTS_CHUNKS_MAX 5
-#define REQUESTS_BYTES_PER_HEAD 64
+#define REQUESTS_BYTES_PER_HEAD 16
 
 /* What is being worked out for one segment; per CPU. */
 struct requests {
@@ -84,8 +85,10 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->framed_seq = flow->next_seq;
 	flow->high_seq = flow->next_seq;
 	flow->turn_ack = frame->ack;
+	flow->open_seq = flow->next_seq;
 	flow->bound.generation = 0;
 	flow->answers = 0;
+	flow->syn_seen = 0;
 }
 
 /* A joined connection has no order to keep: each segment is read for itself. */
@@ -97,11 +100,18 @@ static __always_inline enum requests_place requests_at(struct tps_flow *flow,
 	return REQUESTS_READ;
 }
 
+/* Transactions that may hide in what passed behind framing that the host never confirmed. */
+static __always_inline __u32 requests_hidden(const struct tps_flow *flow)
+{
+	if (!flow_before(flow->open_seq, flow->high_seq))
+		return 0;
+	return (flow->high_seq - flow->open_seq) / REQUESTS_BYTES_PER_HEAD;
+}
+
 /*
  * Bytes before the next one wanted, and the host has not got them all. Body bytes behind framing
  * that the host has confirmed are sent again as often as they must. Else the host may read
- * something else than the gate did: a transaction, and one more for each REQUESTS_BYTES_PER_HEAD
- * that passed behind framing which the host never had.
+ * something else than the gate did: a transaction, and what may be hidden behind it.
  */
 static __always_inline enum requests_place requests_resent(struct tps_flow *flow,
 							   const struct frame *frame,
@@ -115,8 +125,7 @@ static __always_inline enum requests_place requests_resent(struct tps_flow *flow
 	if (!flow_before(frame->seq, flow->framed_seq) &&
 	    !flow_before(peer->received, flow->framed_seq) && !flow_before(flow->next_seq, end))
 		return REQUESTS_PASS;
-	if (flow->http.phase != HTTP_VOID && flow_before(flow->framed_seq, flow->high_seq))
-		*ret_extra = (flow->high_seq - flow->framed_seq) / REQUESTS_BYTES_PER_HEAD;
+	*ret_extra = requests_hidden(flow);
 	requests_void(flow);
 	flow->next_seq = frame->seq;
 	return REQUESTS_READ;
@@ -130,7 +139,8 @@ static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
 
 	if (flow->http.phase == HTTP_JOINED)
 		return requests_at(flow, frame);
-	if (!requests_in_body(&flow->http) || end - flow->next_seq > flow->http.body_bytes)
+	if (flow->tainted || !requests_in_body(&flow->http) ||
+	    end - flow->next_seq > flow->http.body_bytes)
 		return REQUESTS_DROP;
 	if (flow_before(flow->high_seq, end))
 		flow->high_seq = end;
@@ -144,13 +154,19 @@ static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
  * is lost: a client that could make the parser forget would pass uncharged.
  */
 static __always_inline void requests_rejoin(struct tps_flow *flow, int known, int excused,
-					    const struct frame *frame, const struct flow_peer *peer)
+					    const struct frame *frame, const struct flow_peer *peer,
+					    __u32 *ret_extra)
 {
-	int lost = known && !excused && !peer->untouched && flow->http.phase != HTTP_JOINED;
+	/* a tuple may be used again at once, with sequence numbers only a little further on */
+	int another = peer->untouched && (flow->syn_seen || peer->ack_high != flow->ack_high);
+	int lost = known && !excused && !another && flow->http.phase != HTTP_JOINED;
+	__u32 hidden = requests_hidden(flow);
 
 	requests_begin(flow, frame, peer);
-	if (lost)
+	if (lost) {
+		*ret_extra = hidden;
 		requests_void(flow);
+	}
 }
 
 /*
@@ -173,13 +189,16 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 		flow->next_seq = peer->received;
 		http_skip(&flow->http, gained);
 	}
-	/* a tuple that is used again at once may have sequence numbers only a little further on:
-	 * then what the server sends tells the two connections apart */
+	if (known && !flow_before(peer->received, flow->framed_seq))
+		flow->open_seq = flow->framed_seq;
 	if (!known || flow_before(flow->next_seq, peer->received) ||
 	    flow_before(peer->right, flow->next_seq) ||
-	    (peer->untouched && peer->ack_high != flow->ack_high))
-		requests_rejoin(flow, known, excused, frame, peer);
-	flow->ack_low = peer->ack_low;
+	    (peer->untouched && (flow->syn_seen || peer->ack_high != flow->ack_high)))
+		requests_rejoin(flow, known, excused, frame, peer, ret_extra);
+	flow->syn_seen = 0;
+	/* what this connection's client acks grows: nothing before is cached, so that a later
+	 * connection of the tuple finds no room */
+	flow->ack_low = frame->ack;
 	flow->ack_high = peer->ack_high;
 	flow->server_next = peer->received;
 	if (flow_before(flow->next_seq, frame->seq))
@@ -305,6 +324,7 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	struct tps_listener *listener;
 	struct tps_control *settings;
 	struct http_charge *charge;
+	struct tps_totals *noted;
 	struct subject who = {};
 	struct take take = {};
 
@@ -324,9 +344,11 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	take.number = number;
 	take.cost = heads * (listener->cost ?: 1);
 	take.proven = r->proven != 0;
+	/* what is noticed is noted once, not again in each step */
+	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
 	if (charge->kind != HTTP_KEY ||
-	    !requests_identify(settings, &r->flow, charge->hash, take.of, &who))
-		identify_source(settings, frame, take.of, &who);
+	    !requests_identify(settings, &r->flow, charge->hash, noted, &who))
+		identify_source(settings, frame, noted, &who);
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
 		return TPS_REASON_ALLOWED;
@@ -400,6 +422,9 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->turn_ack = r->flow.turn_ack;
 	flow->tainted = r->flow.tainted;
 	flow->answers = r->flow.answers;
+	flow->syn_seen = 0;
+	flow->open_seq = r->flow.open_seq;
+	flow->ack_low = r->flow.ack_low;
 	flow->epoch = r->flow.epoch;
 	flow->bound_hash[0] = r->flow.bound_hash[0];
 	flow->bound_hash[1] = r->flow.bound_hash[1];
@@ -407,7 +432,6 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->bound_generation = r->flow.bound_generation;
 	http_save(&r->scan, &flow->http);
 	if (acks) {
-		flow->ack_low = r->flow.ack_low;
 		flow->ack_high = r->flow.ack_high;
 		flow->server_next = r->flow.server_next;
 	}
@@ -419,6 +443,9 @@ static __always_inline void requests_advance(struct requests *r, const struct fr
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
+	/* heads alone hide nothing: each was charged */
+	if (r->flow.open_seq == r->flow.high_seq && !r->scan.met)
+		r->flow.open_seq = end;
 	if (requests_in_body(&r->scan.http)) {
 		if (r->scan.framed)
 			r->flow.framed_seq = at + r->scan.framed;
@@ -562,11 +589,24 @@ static __always_inline int requests_more_body(struct tps_flow *flow, const struc
 	return 1;
 }
 
-/* Is this the byte that the parser wants next, within acks that were proven before? */
+/* Is this the byte that the parser wants next, within acks that were proven before? A head behind a
+ * body is proven anew, so that the framing of the body is known to be the host's as well. */
 static __always_inline int requests_expected(const struct tps_flow *flow, const struct frame *frame)
 {
-	return flow && frame->seq == flow->next_seq && flow->http.phase < HTTP_VOID &&
-	       flow_in_window(frame->ack, flow->ack_low, flow->ack_high);
+	if (!flow || frame->seq != flow->next_seq || flow->http.phase >= HTTP_VOID ||
+	    flow->syn_seen || !flow_in_window(frame->ack, flow->ack_low, flow->ack_high))
+		return 0;
+	return flow->framed_seq == flow->next_seq ||
+	       (requests_in_body(&flow->http) && frame->payload_bytes <= flow->http.body_bytes);
+}
+
+/* A SYN of the tuple: a new connection's, or forged. Either way the entry's word is not enough. */
+static __always_inline void requests_syn(const struct frame *frame)
+{
+	struct tps_flow *flow = bpf_map_lookup_elem(&flows, &frame->flow);
+
+	if (flow)
+		flow->syn_seen = 1;
 }
 
 /* The entry as the working copy; the carry only where there is one. */

@@ -30,10 +30,11 @@ static __always_inline int gate_take(struct take *ret, __u32 number)
 }
 
 /*
- * One transaction of the packet's source, on its unproven bucket: what anybody can forge. This and
- * what follows are global functions: each is verified once, with a stack of its own.
+ * One transaction of the packet's source, on its unproven bucket: what anybody can forge. It costs
+ * @weight transactions when that many may be in it and nobody can tell.
  */
-static __always_inline int gate_unproven(const struct frame *frame, __u32 number, __u32 why)
+static __always_inline int gate_unproven(const struct frame *frame, __u32 number, __u32 why,
+					 __u32 weight)
 {
 	enum tps_verdict verdict;
 	struct take take = {};
@@ -42,7 +43,7 @@ static __always_inline int gate_unproven(const struct frame *frame, __u32 number
 
 	if (!gate_take(&take, number))
 		return XDP_PASS;
-	take.cost = take.listener->cost ?: 1;
+	take.cost = weight * (take.listener->cost ?: 1);
 	count_note(take.of, why);
 	identify_source(take.settings, frame, take.of, &who);
 	reason = take_tokens(&take, &who, 1);
@@ -93,6 +94,19 @@ static __always_inline __u32 gate_unproven_reason(const struct tps_listener *lis
 								: TPS_REASON_MAX;
 }
 
+/* How many requests may be in what cannot be read: as many of the smallest as it has room for. */
+static __always_inline __u32 gate_weight(struct xdp_md *ctx, const struct tps_listener *listener,
+					 const struct frame *frame, int outcome)
+{
+	if (outcome == FRAME_TOO_MANY_HEADERS)
+		return bpf_xdp_get_buff_len(ctx) / REQUESTS_BYTES_PER_HEAD + 1;
+	if (listener->protocol != TPS_PROTOCOL_HTTP)
+		return 1;
+	if (outcome == FRAME_FIRST_FRAGMENT) /* of the largest datagram, for all that is known */
+		return 65536 / REQUESTS_BYTES_PER_HEAD;
+	return frame->payload_bytes / REQUESTS_BYTES_PER_HEAD + 1;
+}
+
 static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control *settings,
 					 struct frame *frame, __u32 number, int outcome)
 {
@@ -107,9 +121,12 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 		if (action >= 0)
 			return action;
 	}
+	if (listener->protocol == TPS_PROTOCOL_HTTP && frame->flags & FRAME_SYN)
+		requests_syn(frame);
 	why = gate_unproven_reason(listener, frame, outcome);
 	if (why != TPS_REASON_MAX)
-		return gate_unproven(frame, number, why);
+		return gate_unproven(frame, number, why,
+				     gate_weight(ctx, listener, frame, outcome));
 	if (listener->protocol == TPS_PROTOCOL_HTTP && !(frame->flags & FRAME_RST) &&
 	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return requests_gate(ctx, frame, number);
@@ -135,6 +152,17 @@ static __always_inline enum tps_reason gate_pass_reason(int outcome)
 	}
 }
 
+/* A frame of which no listener's port was read. With a listener somewhere, what the host may read
+ * all the same does not pass: tags that it strips. */
+static __always_inline int gate_nobody(const struct tps_control *settings, int outcome)
+{
+	struct tps_totals *of = count_totals(0);
+
+	if (outcome == FRAME_TOO_MANY_TAGS && settings->listeners && !settings->observe)
+		return count_drop(of, TPS_REASON_TOO_MANY_TAGS);
+	return count_pass(of, gate_pass_reason(outcome));
+}
+
 SEC("xdp.frags")
 int gate(struct xdp_md *ctx)
 {
@@ -153,6 +181,10 @@ int gate(struct xdp_md *ctx)
 	frame->outcome = frame_read(data, end, frame);
 	dual_reload();
 	outcome = frame->outcome;
+	/* cut short here, but not for the host: the headers go on in the next buffer */
+	if (outcome == FRAME_MALFORMED && frame->family &&
+	    bpf_xdp_get_buff_len(ctx) > ctx->data_end - ctx->data)
+		outcome = FRAME_TOO_MANY_HEADERS;
 	if (outcome == FRAME_TCP || outcome == FRAME_UDP || outcome == FRAME_FIRST_FRAGMENT) {
 		index = TPS_PORT_INDEX(frame->is_udp, dual_swap16(frame->flow.destination_port_be));
 		found = bpf_map_lookup_elem(&ports, &index);
@@ -160,7 +192,7 @@ int gate(struct xdp_md *ctx)
 	}
 	/* with headers that cannot be read the port is not known: any listener's may be meant */
 	if (!number && (outcome != FRAME_TOO_MANY_HEADERS || !settings->listeners))
-		return count_pass(count_totals(0), gate_pass_reason(outcome));
+		return gate_nobody(settings, outcome);
 	return gate_listener(ctx, settings, frame, number, outcome);
 }
 

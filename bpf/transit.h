@@ -37,10 +37,8 @@ static __always_inline void transit_update(struct tps_flow *flow, const struct f
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
-	if (flow_before(flow->ack_high, end)) {
-		flow->ack_low = end - FLOW_ACK_BEHIND;
+	if (flow_before(flow->ack_high, end))
 		flow->ack_high = end;
-	}
 	if (flow_before(flow->server_next, frame->ack))
 		flow->server_next = frame->ack;
 }
@@ -68,10 +66,12 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 	r->flow.high_seq = frame->ack;
 	r->flow.server_next = frame->ack;
 	r->flow.ack_high = frame->seq + frame->payload_bytes;
-	r->flow.ack_low = r->flow.ack_high - FLOW_ACK_BEHIND;
+	r->flow.ack_low = r->flow.ack_high;
 	r->flow.turn_ack = r->flow.ack_high;
 	r->flow.bound.generation = 0;
 	r->flow.answers = 0;
+	r->flow.syn_seen = 0;
+	r->flow.open_seq = frame->ack;
 	bpf_map_update_elem(&flows, &copy, &r->flow, BPF_NOEXIST);
 	return 0;
 }

@@ -27,7 +27,7 @@
 #define TPS_HEADER_NAME_MAX 32 /* bytes of a key header's name */
 #define TPS_KEY_BYTES_MAX 128  /* bytes of an API key */
 #define TPS_COST_MAX 1000
-#define TPS_VLAN_TAGS_MAX 2
+#define TPS_VLAN_TAGS_MAX 8      /* Linux strips any number of VID 0 */
 #define TPS_IPV6_HEADERS_MAX 8   /* extension headers before the transport header */
 #define TPS_BAN_LENGTHS_MAX 33   /* different prefix lengths of bans, per family */
 #define TPS_CARRY_BYTES 192      /* of an incomplete line of a request head */
@@ -80,7 +80,6 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(NOT_TRANSPORT, "not_transport", pass, "IP, but neither TCP nor UDP") \
 	X(LATER_FRAGMENT, "later_fragment", pass, "an IP fragment after the first") \
 	X(MALFORMED, "malformed", pass, "headers cut short or contradictory") \
-	X(TOO_MANY_TAGS, "too_many_tags", pass, "more than two VLAN tags") \
 	X(PAUSED, "paused", pass, "the kill switch is on") \
 	X(NO_PAYLOAD, "no_payload", pass, "a TCP segment that carries no transaction") \
 	X(PARTIAL_HEAD, "partial_head", pass, "a request head that goes on in the next segment") \
@@ -98,6 +97,7 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(BANNED_CALLER, "banned_caller", verdict, "caller banned by hand") \
 	X(CONTENDED, "contended", verdict, "retries of a bucket ran out") \
 	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head") \
+	X(TOO_MANY_TAGS, "too_many_tags", order, "more VLAN tags than are read") \
 	X(URGENT, "urgent", order, "TCP urgent data, which the host takes out of the stream") \
 	X(NO_SOCKET, "no_socket", unproven, "no socket on this host: is the placement transit?") \
 	X(OUTSIDE_WINDOW, "outside_window", unproven, "outside the socket's windows") \
@@ -382,7 +382,10 @@ struct tps_flow {
 	__u64 bound_hash[2];
 	struct tps_slot bound;  /* generation 0: none */
 	__u32 bound_generation; /* control.keys_generation before it was looked up */
-	__u32 answers; /* of the server, while the parser read a body that it does not trust */
+	__u16 answers;  /* of the server, while the parser read a body that it does not trust */
+	__u16 syn_seen; /* a SYN of this tuple came by: prove the next segment anew */
+	__u32 open_seq; /* what passed from here on may be read otherwise by the host */
+	__u32 zero;
 	struct tps_http http;
 };
 
@@ -425,6 +428,6 @@ TPS_ASSERT_SIZE(tps_listener_bucket, 32);
 TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
-TPS_ASSERT_SIZE(tps_flow, 288);
+TPS_ASSERT_SIZE(tps_flow, 296);
 
 #endif

@@ -149,7 +149,7 @@ static enum frame_outcome read_slowly(const uint8_t *bytes, size_t len, struct t
 	for (int i = 0; i < 12; i++)
 		take(&r, 1);
 	type = take(&r, 2);
-	for (; (type == 0x8100 || type == 0x88a8) && tags < 2; tags++) {
+	for (; (type == 0x8100 || type == 0x88a8) && tags < TPS_VLAN_TAGS_MAX; tags++) {
 		take(&r, 2);
 		type = take(&r, 2);
 	}

@@ -153,9 +153,9 @@ static void other_protocols_are_told_apart(void **state)
 /* ---- tags, options, extension headers, fragments ----------------------------------------------
  */
 
-static void two_vlan_tags_are_walked_over_and_a_third_is_told(void **state)
+static void eight_vlan_tags_are_walked_over_and_a_ninth_is_told(void **state)
 {
-	for (__u32 tags = 0; tags <= 2; tags++) {
+	for (__u32 tags = 0; tags <= TPS_VLAN_TAGS_MAX; tags++) {
 		struct packet packet = tcp4();
 
 		packet.vlan_tags = tags;
@@ -167,7 +167,7 @@ static void two_vlan_tags_are_walked_over_and_a_third_is_told(void **state)
 		assert_int_equal(read_packet(packet), FRAME_TCP);
 		assert_reads_tcp();
 	}
-	for (__u32 tags = 3; tags <= 4; tags++) {
+	for (__u32 tags = TPS_VLAN_TAGS_MAX + 1; tags <= TPS_VLAN_TAGS_MAX + 2; tags++) {
 		struct packet packet = tcp4();
 
 		packet.vlan_tags = tags;
@@ -402,7 +402,7 @@ int main(void)
 		cmocka_unit_test(tcp_options_are_not_payload),
 		cmocka_unit_test(padding_of_a_short_frame_is_not_payload),
 		cmocka_unit_test(other_protocols_are_told_apart),
-		cmocka_unit_test(two_vlan_tags_are_walked_over_and_a_third_is_told),
+		cmocka_unit_test(eight_vlan_tags_are_walked_over_and_a_ninth_is_told),
 		cmocka_unit_test(every_length_of_ipv4_options_is_walked_over),
 		cmocka_unit_test(eight_extension_headers_are_walked_over_and_a_ninth_is_told),
 		cmocka_unit_test(each_kind_of_extension_header_has_its_own_length),

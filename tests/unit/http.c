@@ -518,9 +518,73 @@ static void a_request_with_an_odd_method_in_opaque_bytes_is_the_sources(void **s
 	stream_text(s, UPGRADE);
 	assert_int_equal(stream_text(s, "FOO / HTTP/1.1\r\n\r\nBAR / HTTP/1.1\r\n\r\n"), 3);
 	assert_int_equal(stream_undecided(s, TPS_REASON_VOID), 2);
+}
+
+static void a_request_line_cut_in_opaque_bytes_is_the_sources(void **state)
+{
+	struct stream *s = *state;
+
+	stream_text(s, UPGRADE);
 	stream_text(s, "FOO / HT");
-	assert_int_equal(stream_text(s, "TP/1.1\r\n"), 4);
-	assert_int_equal(stream_text(s, "FOO / HTTP/1.1               \n"), 5);
+	assert_int_equal(stream_text(s, "TP/1.1\r\n"), 2);
+}
+
+static void a_padded_request_line_in_opaque_bytes_is_the_sources(void **state)
+{
+	struct stream *s = *state;
+
+	stream_text(s, UPGRADE);
+	assert_int_equal(stream_text(s, "x\nFOO / HTTP/1.1               \n"), 2);
+}
+
+/* HTTP/0.9, behind more empty lines than are skipped: RFC 1945 5.1. */
+static void a_simple_request_in_opaque_bytes_is_the_sources(void **state)
+{
+	struct stream *s = *state;
+
+	stream_text(s, UPGRADE);
+	assert_int_equal(stream_text(s, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nGET /\n"), 2);
+}
+
+/* The host ignored the upgrade, then: what looks like a head behind it may lie in a body. */
+static void a_request_line_in_opaque_bytes_loses_the_framing(void **state)
+{
+	struct stream *s = *state;
+
+	stream_text(s, UPGRADE);
+	assert_int_equal(stream_text(s, "x\r\nPOST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"), 2);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(stream_text(s, "x"), 3 + i);
+}
+
+/* In one segment: the line at which the parser gives up, wherever its rounds end. */
+static void what_follows_a_bad_line_is_counted_at_every_line(void **state)
+{
+	struct stream *s = *state;
+
+	for (int lines = 0; lines < 80; lines++) {
+		char text[2048] = "GET / HTTP/1.1\r\n";
+		__u32 before = s->heads;
+
+		for (int i = 0; i < lines; i++)
+			strcat(text, "a:b\r\n");
+		strcat(text, "Host:a\n\n");
+		for (int i = 0; i < 20; i++)
+			strcat(text, "GET / HTTP/1.1\nHost:a\n\n");
+		assert_true(stream_text(s, text) - before >= 21);
+		stream_rewind(s);
+	}
+}
+
+/* Its own empty line ended the head, so the next one ends another. */
+static void a_bare_lf_that_ends_a_head_hides_none(void **state)
+{
+	struct stream *s = *state;
+
+	assert_int_equal(stream_text(s, "GET / HTTP/1.1\r\nHost: a\r\n\n"
+					"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+					"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+			 3);
 }
 
 static void a_method_token_cut_in_two_is_one_in_opaque_bytes(void **state)
@@ -703,6 +767,12 @@ int main(void)
 		CASE(a_request_right_behind_an_upgrade_is_charged),
 		CASE(a_request_behind_the_body_of_an_upgrade_is_charged),
 		CASE(a_request_with_an_odd_method_in_opaque_bytes_is_the_sources),
+		CASE(a_request_line_cut_in_opaque_bytes_is_the_sources),
+		CASE(a_padded_request_line_in_opaque_bytes_is_the_sources),
+		CASE(a_simple_request_in_opaque_bytes_is_the_sources),
+		CASE(a_request_line_in_opaque_bytes_loses_the_framing),
+		CASE(what_follows_a_bad_line_is_counted_at_every_line),
+		CASE(a_bare_lf_that_ends_a_head_hides_none),
 		CASE(a_method_token_cut_in_two_is_one_in_opaque_bytes),
 		CASE(connect_makes_a_tunnel),
 		CASE(the_http_2_preface_is_told),
