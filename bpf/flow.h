@@ -85,13 +85,20 @@ static __always_inline int flow_in_window(__u32 ack, __u32 low, __u32 high)
 	return ack - low <= high - low;
 }
 
+/* A window probe (RFC 9293 3.8.6.1): one byte at the edge of the window, which the host discards.
+ */
+static __always_inline int flow_probes(const struct frame *frame, const struct flow_peer *peer)
+{
+	return frame->payload_bytes == 1 && frame->seq == peer->right;
+}
+
 /* Is [seq, end) of the frame within what @peer may get, or a range that it got already? */
 static __always_inline int flow_proven(const struct frame *frame, const struct flow_peer *peer)
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
 	return flow_in_window(frame->ack, peer->ack_low, peer->ack_high) &&
-	       !flow_before(peer->right, end) &&
+	       (!flow_before(peer->right, end) || flow_probes(frame, peer)) &&
 	       !flow_before(frame->seq + FLOW_ACK_BEHIND, peer->received);
 }
 

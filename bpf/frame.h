@@ -21,7 +21,7 @@ enum frame_outcome {
 	FRAME_NOT_TRANSPORT,
 	FRAME_MALFORMED,
 	FRAME_TOO_MANY_TAGS,
-	FRAME_TOO_MANY_HEADERS, /* family and addresses are read, no ports: may be anybody's */
+	FRAME_TOO_MANY_HEADERS, /* no ports are read: may be anybody's */
 };
 
 #define FRAME_FIN 0x01
@@ -50,6 +50,7 @@ struct frame {
 	__u8 flags;  /* FRAME_FIN ... */
 	__u8 family; /* 4 or 6 */
 	__u8 is_udp;
+	__u8 is_jumbo;      /* the payload ends with the frame, beyond its linear part too */
 	struct frame_ip ip; /* the reader's own */
 	__u32 outcome;      /* enum frame_outcome; for the gate to keep */
 };
@@ -176,8 +177,10 @@ DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end, struct f
 	ip->fragment = 0;
 	ip->next = pos[6];
 	/* RFC 2675: the length stands in an option. Linux believes the frame's then. */
-	if (!ip->left && ip->next == FRAME_PROTO_HOPOPTS)
-		return FRAME_TOO_MANY_HEADERS;
+	if (!ip->left && ip->next == FRAME_PROTO_HOPOPTS) {
+		ip->left = end - data - ip->at;
+		ret->is_jumbo = 1;
+	}
 	dual_reload();
 	for (int i = 0; i < TPS_IPV6_HEADERS_MAX; i++) {
 		int outcome;
@@ -236,6 +239,7 @@ DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, str
 
 	ret->family = 0;
 	ret->flags = 0;
+	ret->is_jumbo = 0;
 	if (data + at > end)
 		return FRAME_MALFORMED;
 	type_be = dual_load16(data + 12);

@@ -47,6 +47,7 @@ enum http_key { HTTP_KEY_NONE, HTTP_KEY_FOUND, HTTP_KEY_DOUBLED, HTTP_KEY_BAD };
 #define HTTP_MINOR_0 0x10   /* of the open head: HTTP/1.0 */
 #define HTTP_LONG_LINE 0x20 /* the carry is the two ends of a longer line */
 #define HTTP_HEAD_OPEN 0x40 /* VOID: the empty line to come belongs to a head that was charged */
+#define HTTP_GUESSED 0x40   /* OPAQUE, HTTP2: the host may have ignored the Upgrade */
 #define HTTP_RESYNC 0x80    /* may_resync was set for a segment too short to tell */
 
 /* To whom heads are charged. UNDECIDED and NO_KEY: to the source. */
@@ -133,10 +134,30 @@ DUAL_INLINE void http_after_body(struct tps_http *http)
 		http->phase = HTTP_CHUNK_END;
 	} else if (http->flags & HTTP_UPGRADE) {
 		http->phase = http->flags & HTTP_H2C ? HTTP_HTTP2 : HTTP_OPAQUE;
-		http->flags = 0;
+		http->flags = HTTP_GUESSED;
 	} else {
 		http->phase = HTTP_START;
 	}
+}
+
+/* Take as many of the @left bytes that come next out of the body that is being skipped as are its:
+ * they need not be copied. What may be another protocol behind it is scanned from its first byte.
+ * Returns how many. */
+DUAL_INLINE __u32 http_skip_some(struct http_scan *s, __u32 left)
+{
+	__u64 bytes = left;
+
+	if ((s->http.phase != HTTP_BODY && s->http.phase != HTTP_CHUNK_DATA) ||
+	    s->http.flags & HTTP_UPGRADE)
+		return 0;
+	if (bytes > s->http.body_bytes)
+		bytes = s->http.body_bytes;
+	s->met |= HTTP_MET(HTTP_BODY);
+	s->segment_bytes += bytes;
+	s->http.body_bytes -= bytes;
+	if (!s->http.body_bytes)
+		http_after_body(&s->http);
+	return bytes;
 }
 
 /* Take @bytes out of the body that is being skipped. False, with nothing changed, when not all of
@@ -499,24 +520,29 @@ DUAL_GLOBAL int http_resume(struct http_scan *s)
 	return 0;
 }
 
-/* Could this line, which ends before @to, be a request line? Generous: a tail that holds HTTP/1. or
- * is blank. */
+/* Could this line, which ends before @to, be a request line? Generous: it ends in HTTP/1. and up to
+ * three digits, blanks behind it, or in more blanks than are looked through. */
 DUAL_INLINE int http_like_request(struct http_scan *s, __u32 start, __u32 to)
 {
+	const __u64 version = HTTP_TEXT('H', 'T', 'T', 'P', '/', '1', '.', 0);
+	__u32 blanks = 0;
+
+	for (; blanks <= HTTP_PADDING_MAX && to > start && http_blank(*HTTP_AT(s, to - 1));
+	     blanks++)
+		to--;
+	if (blanks > HTTP_PADDING_MAX)
+		return 1;
 	if (to - start < 8)
 		return 0;
-	if (dual_load64(HTTP_AT(s, to - 8)) == HTTP_SPACES)
-		return 1;
-	for (__u32 back = 8; back < 8 + HTTP_PADDING_MAX && to - start >= back; back++)
-		if (dual_load64(HTTP_AT(s, to - back)) << 8 ==
-		    HTTP_TEXT(0, 'H', 'T', 'T', 'P', '/', '1', '.'))
+	for (__u32 digits = 1; digits <= 3; digits++)
+		if ((dual_load64(HTTP_AT(s, to - 7 - digits)) & ~0ULL >> 8) == version)
 			return 1;
 	return 0;
 }
 
 /* A line of a loose phase ends at the newline at @pos. In VOID each empty line ends a head, for all
- * that is known; elsewhere a request line is one whatever it follows, and where another protocol
- * was expected it means that the host may read requests: the framing is lost. */
+ * that is known; elsewhere a request line is one whatever it follows, and where the other protocol
+ * was a guess it means that the host may read requests: the framing is lost. */
 DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 {
 	__u32 start, to = pos;
@@ -529,11 +555,12 @@ DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 		to--;
 	if (s->http.phase != HTTP_VOID) {
 		__u32 expected = s->http.phase != HTTP_JOINED;
+		__u32 guessed = expected && s->http.flags & HTTP_GUESSED;
 
 		if (!http_like_request(s, start, to) && !(expected && http_method_at(s, start)))
 			return 0;
 		http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
-		if (expected) {
+		if (guessed) {
 			s->http.phase = HTTP_VOID;
 			s->http.flags = HTTP_HEAD_OPEN;
 		}

@@ -33,6 +33,8 @@
  * full of the smallest requests: "A / HTTP/1.1\nHost:a\n\n" has 21 bytes. */
 #define REQUESTS_CHUNKS_MAX 5
 #define REQUESTS_BYTES_PER_HEAD 16
+/* Sequence numbers compare right within 2^31 (RFC 9293 3.4): framed_seq follows a longer body. */
+#define REQUESTS_FRAMED_BEHIND (1U << 29)
 
 /* What is being worked out for one segment; per CPU. */
 struct requests {
@@ -56,10 +58,11 @@ struct {
 
 /* What the segment is, before its bytes are looked at. */
 enum requests_place {
-	REQUESTS_READ, /* read it from flow.next_seq on */
-	REQUESTS_PASS, /* pass it; the entry is as it was */
-	REQUESTS_KEEP, /* pass it; the entry changes */
-	REQUESTS_DROP, /* out of order */
+	REQUESTS_READ,  /* read it from flow.next_seq on */
+	REQUESTS_AGAIN, /* the last head once more: is it the same to the host? */
+	REQUESTS_PASS,  /* pass it; the entry is as it was */
+	REQUESTS_KEEP,  /* pass it; the entry changes */
+	REQUESTS_DROP,  /* out of order */
 	REQUESTS_UNPROVEN,
 };
 
@@ -89,6 +92,7 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->bound.generation = 0;
 	flow->answers = 0;
 	flow->syn_seen = 0;
+	flow->lone = 0;
 }
 
 /* A joined connection has no order to keep: each segment is read for itself. */
@@ -108,26 +112,34 @@ static __always_inline __u32 requests_hidden(const struct tps_flow *flow)
 	return (flow->high_seq - flow->open_seq) / REQUESTS_BYTES_PER_HEAD;
 }
 
+/* The framing is lost where bytes come again that the host may read otherwise than the gate did: a
+ * transaction, and what may be hidden behind them. */
+static __always_inline void requests_reread(struct tps_flow *flow, const struct frame *frame,
+					    __u32 *ret_extra)
+{
+	*ret_extra = requests_hidden(flow);
+	requests_void(flow);
+	flow->next_seq = frame->seq;
+}
+
 /*
- * Bytes before the next one wanted, and the host has not got them all. Body bytes behind framing
- * that the host has confirmed are sent again as often as they must. Else the host may read
- * something else than the gate did: a transaction, and what may be hidden behind it.
+ * Bytes before the next one wanted, and the host has not got them all. Body bytes are sent again as
+ * often as they must.
  */
-static __always_inline enum requests_place requests_resent(struct tps_flow *flow,
-							   const struct frame *frame,
-							   const struct flow_peer *peer,
-							   __u32 *ret_extra)
+static __always_inline enum requests_place
+requests_resent(struct tps_flow *flow, const struct frame *frame, __u32 *ret_extra)
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
 	if (flow->http.phase == HTTP_JOINED)
 		return requests_at(flow, frame);
-	if (!flow_before(frame->seq, flow->framed_seq) &&
-	    !flow_before(peer->received, flow->framed_seq) && !flow_before(flow->next_seq, end))
-		return REQUESTS_PASS;
-	*ret_extra = requests_hidden(flow);
-	requests_void(flow);
-	flow->next_seq = frame->seq;
+	if (!flow_before(flow->next_seq, end)) {
+		if (!flow_before(frame->seq, flow->framed_seq))
+			return REQUESTS_PASS;
+		if (flow->lone && frame->seq == flow->lone_seq)
+			return REQUESTS_AGAIN;
+	}
+	requests_reread(flow, frame, ret_extra);
 	return REQUESTS_READ;
 }
 
@@ -139,7 +151,7 @@ static __always_inline enum requests_place requests_ahead(struct tps_flow *flow,
 
 	if (flow->http.phase == HTTP_JOINED)
 		return requests_at(flow, frame);
-	if (flow->tainted || !requests_in_body(&flow->http) ||
+	if ((flow->tainted && flow->tainted != HTTP_JOINED) || !requests_in_body(&flow->http) ||
 	    end - flow->next_seq > flow->http.body_bytes)
 		return REQUESTS_DROP;
 	if (flow_before(flow->high_seq, end))
@@ -158,11 +170,13 @@ static __always_inline void requests_rejoin(struct tps_flow *flow, int known, in
 					    __u32 *ret_extra)
 {
 	/* a tuple may be used again at once, with sequence numbers only a little further on */
-	int another = peer->untouched && (flow->syn_seen || peer->ack_high != flow->ack_high);
+	int another = peer->untouched && peer->ack_high != flow->ack_high;
 	int lost = known && !excused && !another && flow->http.phase != HTTP_JOINED;
-	__u32 hidden = requests_hidden(flow);
+	__u32 hidden = requests_hidden(flow), turn_ack = flow->turn_ack;
 
 	requests_begin(flow, frame, peer);
+	if (known && !another)
+		flow->turn_ack = turn_ack;
 	if (lost) {
 		*ret_extra = hidden;
 		requests_void(flow);
@@ -181,7 +195,7 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 	__u32 end = frame->seq + frame->payload_bytes;
 	__u32 gained;
 
-	if (!flow_before(peer->received, end))
+	if (!flow_before(peer->received, end) || flow_probes(frame, peer))
 		return REQUESTS_PASS;
 	gained = peer->received - flow->next_seq;
 	if (known && requests_in_body(&flow->http) && (__s32)gained > 0 &&
@@ -189,22 +203,24 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 		flow->next_seq = peer->received;
 		http_skip(&flow->http, gained);
 	}
-	if (known && !flow_before(peer->received, flow->framed_seq))
-		flow->open_seq = flow->framed_seq;
+	if (known && !flow_before(peer->received, flow->framed_seq)) {
+		/* the host read that framing: what passed behind it is a body */
+		flow->open_seq = flow->high_seq;
+		if (peer->received - flow->framed_seq > REQUESTS_FRAMED_BEHIND / 2)
+			flow->framed_seq = peer->received - REQUESTS_FRAMED_BEHIND / 4;
+	}
 	if (!known || flow_before(flow->next_seq, peer->received) ||
 	    flow_before(peer->right, flow->next_seq) ||
-	    (peer->untouched && (flow->syn_seen || peer->ack_high != flow->ack_high)))
+	    (peer->untouched && peer->ack_high != flow->ack_high))
 		requests_rejoin(flow, known, excused, frame, peer, ret_extra);
 	flow->syn_seen = 0;
-	/* what this connection's client acks grows: nothing before is cached, so that a later
-	 * connection of the tuple finds no room */
-	flow->ack_low = frame->ack;
+	flow->proven_ack = frame->ack;
 	flow->ack_high = peer->ack_high;
 	flow->server_next = peer->received;
 	if (flow_before(flow->next_seq, frame->seq))
 		return requests_ahead(flow, frame);
 	if (flow_before(frame->seq, flow->next_seq) && flow_before(peer->received, flow->next_seq))
-		return requests_resent(flow, frame, peer, ret_extra);
+		return requests_resent(flow, frame, ret_extra);
 	return REQUESTS_READ;
 }
 
@@ -243,24 +259,6 @@ __noinline int requests_chunk(struct xdp_md *ctx, struct http_scan *scan,
 	return 1;
 }
 
-/* Reads the segment's bytes from @at on through the parser. 0, or the reason of class error. */
-static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan *scan,
-					    struct tps_listener *listener, __u32 at, __u32 left)
-{
-	for (int i = 0; i < REQUESTS_CHUNKS_MAX; i++) {
-		__u32 bytes = left < HTTP_CHUNK_MAX ? left : HTTP_CHUNK_MAX;
-
-		if (!left)
-			break;
-		scan->chunk_bytes = bytes;
-		if (!requests_chunk(ctx, scan, listener, at))
-			return TPS_REASON_NO_READ;
-		at += bytes;
-		left -= bytes;
-	}
-	return 0;
-}
-
 /* One more charge of the source; the first entry is used when all are. */
 static __always_inline void requests_add(struct http_scan *scan, __u32 heads, __u32 reason)
 {
@@ -276,6 +274,42 @@ static __always_inline void requests_add(struct http_scan *scan, __u32 heads, __
 	scan->charge[at].heads = heads;
 	scan->charges = at + 1;
 	scan->undecided += heads;
+}
+
+/* @left bytes of the segment were not read. Where requests are read, they may be full of them. */
+static __always_inline void requests_unread(struct http_scan *scan, __u32 left)
+{
+	if (!left || (scan->http.phase >= HTTP_OPAQUE && scan->http.phase != HTTP_VOID))
+		return;
+	requests_add(scan, left / REQUESTS_BYTES_PER_HEAD + 1, TPS_REASON_VOID);
+	http_lose(&scan->http, HTTP_VOID);
+	scan->met |= HTTP_MET(HTTP_VOID);
+}
+
+/* Reads the segment's bytes from @at on through the parser, but for those of bodies. 0, or the
+ * reason of class error. */
+static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan *scan,
+					    struct tps_listener *listener, __u32 at, __u32 left)
+{
+	for (int i = 0; i < REQUESTS_CHUNKS_MAX; i++) {
+		__u32 bytes;
+
+		if (scan->segment_bytes) {
+			bytes = http_skip_some(scan, left);
+			at += bytes;
+			left -= bytes;
+		}
+		if (!left)
+			break;
+		bytes = left < HTTP_CHUNK_MAX ? left : HTTP_CHUNK_MAX;
+		scan->chunk_bytes = bytes;
+		if (!requests_chunk(ctx, scan, listener, at))
+			return TPS_REASON_NO_READ;
+		at += bytes;
+		left -= bytes;
+	}
+	requests_unread(scan, left - http_skip_some(scan, left));
+	return 0;
 }
 
 enum requests_step {
@@ -400,8 +434,13 @@ static __always_inline void requests_note(struct requests *r, struct tps_totals 
 	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
 		if (i >= r->scan.charges)
 			break;
-		if (r->scan.charge[i].kind == HTTP_UNDECIDED)
-			count_note(of, r->scan.charge[i].reason);
+		if (r->scan.charge[i].kind == HTTP_UNDECIDED) {
+			__u32 reason = r->scan.charge[i].reason;
+
+			/* clang 14 checks the bound on a copy ("max value is outside of ...") */
+			dual_opaque(reason);
+			count_note(of, reason);
+		}
 	}
 }
 
@@ -423,8 +462,10 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->tainted = r->flow.tainted;
 	flow->answers = r->flow.answers;
 	flow->syn_seen = 0;
+	flow->lone = r->flow.lone;
+	flow->lone_seq = r->flow.lone_seq;
 	flow->open_seq = r->flow.open_seq;
-	flow->ack_low = r->flow.ack_low;
+	flow->proven_ack = r->flow.proven_ack;
 	flow->epoch = r->flow.epoch;
 	flow->bound_hash[0] = r->flow.bound_hash[0];
 	flow->bound_hash[1] = r->flow.bound_hash[1];
@@ -437,15 +478,49 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	}
 }
 
+/* Was the segment one head from its first byte on, and at most some of that head's body? */
+static __always_inline int requests_is_lone(const struct requests *r, const struct frame *frame,
+					    __u32 at)
+{
+	return at == frame->seq && r->flow.http.phase == HTTP_START && !r->flow.http.carry_bytes &&
+	       r->scan.charges == 1 && r->scan.charge[0].heads == 1 &&
+	       r->scan.charge[0].kind != HTTP_UNDECIDED && !r->scan.http.carry_bytes &&
+	       (r->scan.http.phase == HTTP_START || r->scan.http.phase == HTTP_BODY);
+}
+
+/*
+ * The last head comes once more, and the host has read neither yet: whichever of the two it takes,
+ * what follows is the same if both end at the same byte and announce the same body. Then it is
+ * charged once more, to whom it names now, and nothing else changes.
+ */
+static __always_inline int requests_same(const struct requests *r, const struct frame *frame)
+{
+	const struct tps_http *once = &r->flow.http, *again = &r->scan.http;
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	if (r->scan.charges != 1 || r->scan.charge[0].heads != 1 ||
+	    r->scan.charge[0].kind == HTTP_UNDECIDED || again->carry_bytes)
+		return 0;
+	if (again->phase == HTTP_START)
+		return once->phase == HTTP_START && r->flow.next_seq == end;
+	return again->phase == HTTP_BODY && once->phase == HTTP_BODY &&
+	       again->flags == once->flags && r->flow.framed_seq == frame->seq + r->scan.framed &&
+	       again->body_bytes == once->body_bytes + (r->flow.next_seq - end);
+}
+
 /* After the bytes [.., @end) were read: where the flow stands now. */
 static __always_inline void requests_advance(struct requests *r, const struct frame *frame,
 					     __u32 at)
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
-	/* heads alone hide nothing: each was charged */
-	if (r->flow.open_seq == r->flow.high_seq && !r->scan.met)
+	/* heads alone hide nothing, and what was read line by line neither: each was charged */
+	if (r->flow.open_seq == r->flow.high_seq && !(r->scan.met & HTTP_MET(HTTP_BODY)))
 		r->flow.open_seq = end;
+	if (r->scan.charges || r->flow.http.phase != HTTP_BODY)
+		r->flow.lone = requests_is_lone(r, frame, at);
+	if (r->flow.lone && r->scan.charges)
+		r->flow.lone_seq = at;
 	if (requests_in_body(&r->scan.http)) {
 		if (r->scan.framed)
 			r->flow.framed_seq = at + r->scan.framed;
@@ -483,23 +558,34 @@ static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests 
 	return 0;
 }
 
-/* The connection has been in loose @phase; the one that charges most is remembered. */
-static __always_inline void requests_taint(struct tps_flow *flow, __u32 phase)
+/* The connection has had bytes in a loose phase; the one that charges most is remembered. An
+ * Upgrade that the host ignored taints nothing: the next request begins right behind it. */
+static __always_inline void requests_taint(struct tps_flow *flow, const struct http_scan *scan)
 {
-	if (phase == HTTP_VOID || (phase == HTTP_HTTP2 && flow->tainted != HTTP_VOID))
-		flow->tainted = phase;
-	else if (phase >= HTTP_OPAQUE && !flow->tainted)
-		flow->tainted = phase;
+	if (scan->met & HTTP_MET(HTTP_VOID))
+		flow->tainted = HTTP_VOID;
+	else if (scan->met & HTTP_MET(HTTP_HTTP2) && flow->tainted != HTTP_VOID)
+		flow->tainted = HTTP_HTTP2;
+	else if (scan->met & HTTP_MET(HTTP_OPAQUE) && !flow->tainted)
+		flow->tainted = HTTP_OPAQUE;
 }
 
-/* HTTP/2 without TLS: a turn is a segment that answers server data not answered before. */
+/* A turn is a segment that answers server data not answered before: a transaction of HTTP/2 without
+ * TLS, and of a connection older than its entry when it comes out of order, since a request line
+ * may be cut so that none of its pieces looks like one. */
 static __always_inline void requests_turn(struct requests *r, const struct frame *frame)
 {
-	if (r->scan.charges || (r->scan.http.phase != HTTP_HTTP2 && r->flow.tainted != HTTP_HTTP2))
+	int begins = r->scan.http.phase == HTTP_HTTP2 && r->flow.http.phase != HTTP_HTTP2;
+	int turn = flow_before(r->flow.turn_ack, frame->ack);
+
+	if (r->scan.charges)
 		return;
-	if (flow_before(r->flow.turn_ack, frame->ack) ||
-	    (r->scan.http.phase == HTTP_HTTP2 && r->flow.http.phase != HTTP_HTTP2))
-		requests_add(&r->scan, 1, TPS_REASON_HTTP2);
+	if (r->scan.http.phase == HTTP_HTTP2 || r->flow.tainted == HTTP_HTTP2) {
+		if (turn || begins)
+			requests_add(&r->scan, 1, TPS_REASON_HTTP2);
+	} else if (r->flow.http.phase == HTTP_JOINED && frame->seq != r->peer.received && turn) {
+		requests_add(&r->scan, 1, TPS_REASON_VOID);
+	}
 }
 
 /* A server that answers twice in the middle of what a tainted flow takes for a body (once may be
@@ -531,15 +617,9 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 	error = requests_parse(ctx, &r->scan, listener, at, left);
 	if (error)
 		return error;
-	if (left > REQUESTS_CHUNKS_MAX * HTTP_CHUNK_MAX) {
-		left -= REQUESTS_CHUNKS_MAX * HTTP_CHUNK_MAX;
-		requests_add(&r->scan, left / REQUESTS_BYTES_PER_HEAD + 1, TPS_REASON_VOID);
-		r->scan.http.phase = HTTP_VOID;
-	}
 	if (extra)
 		requests_add(&r->scan, extra, TPS_REASON_VOID);
-	requests_taint(&r->flow, r->flow.http.phase);
-	requests_taint(&r->flow, r->scan.http.phase);
+	requests_taint(&r->flow, &r->scan);
 	if (r->flow.tainted && r->scan.http.phase < HTTP_OPAQUE) {
 		error = requests_doubt(ctx, r, listener, at, left);
 		if (error)
@@ -576,6 +656,17 @@ static __always_inline __u32 requests_unproven(struct xdp_md *ctx, struct reques
 	return 0;
 }
 
+/* Reads a segment that begins with the last head once more. Is it the same to the host? */
+static __always_inline int requests_again(struct xdp_md *ctx, struct requests *r,
+					  struct tps_listener *listener, const struct frame *frame,
+					  const __u64 *secret)
+{
+	http_lose(&r->lost, HTTP_START);
+	http_begin(&r->scan, &r->lost, secret, 0);
+	return !requests_parse(ctx, &r->scan, listener, frame->payload_at, frame->payload_bytes) &&
+	       requests_same(r, frame);
+}
+
 /* The next body bytes of a flow in order: what most segments of an upload are. */
 static __always_inline int requests_more_body(struct tps_flow *flow, const struct frame *frame)
 {
@@ -589,15 +680,16 @@ static __always_inline int requests_more_body(struct tps_flow *flow, const struc
 	return 1;
 }
 
-/* Is this the byte that the parser wants next, within acks that were proven before? A head behind a
- * body is proven anew, so that the framing of the body is known to be the host's as well. */
+/* Is this the byte that the parser wants next, with the ack that was proven last? A head behind a
+ * body is proven anew, so that open_seq says whether the host has read the body's framing. */
 static __always_inline int requests_expected(const struct tps_flow *flow, const struct frame *frame)
 {
-	if (!flow || frame->seq != flow->next_seq || flow->http.phase >= HTTP_VOID ||
-	    flow->syn_seen || !flow_in_window(frame->ack, flow->ack_low, flow->ack_high))
+	if (!flow || frame->seq != flow->next_seq || frame->ack != flow->proven_ack ||
+	    flow->http.phase >= HTTP_VOID || flow->syn_seen)
 		return 0;
 	return flow->framed_seq == flow->next_seq ||
-	       (requests_in_body(&flow->http) && frame->payload_bytes <= flow->http.body_bytes);
+	       (requests_in_body(&flow->http) && frame->payload_bytes <= flow->http.body_bytes &&
+		frame->seq - flow->framed_seq < REQUESTS_FRAMED_BEHIND);
 }
 
 /* A SYN of the tuple: a new connection's, or forged. Either way the entry's word is not enough. */
@@ -682,6 +774,13 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 		requests_save(frame, r, flow, take.of, acks);
 		return count_pass(take.of, r->flow.http.phase == HTTP_JOINED ? TPS_REASON_JOINED
 									     : TPS_REASON_BODY);
+	}
+	if (place == REQUESTS_AGAIN) {
+		if (requests_again(ctx, r, listener, frame, settings->secret)) {
+			reason = requests_settle(frame, r, take.of, take_observes(&take));
+			return take_finish(&take, reason);
+		}
+		requests_reread(&r->flow, frame, &extra);
 	}
 	reason = requests_read(ctx, r, listener, frame, settings->secret, may_resync, extra);
 	if (reason) {

@@ -43,9 +43,9 @@ static __always_inline int gate_unproven(const struct frame *frame, __u32 number
 
 	if (!gate_take(&take, number))
 		return XDP_PASS;
-	take.cost = weight * (take.listener->cost ?: 1);
 	count_note(take.of, why);
 	identify_source(take.settings, frame, take.of, &who);
+	take.cost = take_payable(&take, &who, weight) * (take.listener->cost ?: 1);
 	reason = take_tokens(&take, &who, 1);
 	verdict = count_verdict_of(reason, take_observes(&take));
 	count_verdict(take.of, who.tier, verdict, 1);
@@ -77,8 +77,6 @@ static __always_inline __u32 gate_unproven_reason(const struct tps_listener *lis
 						  const struct frame *frame, int outcome)
 {
 	switch (outcome) {
-	case FRAME_TOO_MANY_HEADERS:
-		return TPS_REASON_TOO_MANY_HEADERS;
 	case FRAME_FIRST_FRAGMENT:
 		return TPS_REASON_FIRST_FRAGMENT;
 	case FRAME_UDP:
@@ -95,11 +93,9 @@ static __always_inline __u32 gate_unproven_reason(const struct tps_listener *lis
 }
 
 /* How many requests may be in what cannot be read: as many of the smallest as it has room for. */
-static __always_inline __u32 gate_weight(struct xdp_md *ctx, const struct tps_listener *listener,
+static __always_inline __u32 gate_weight(const struct tps_listener *listener,
 					 const struct frame *frame, int outcome)
 {
-	if (outcome == FRAME_TOO_MANY_HEADERS)
-		return bpf_xdp_get_buff_len(ctx) / REQUESTS_BYTES_PER_HEAD + 1;
 	if (listener->protocol != TPS_PROTOCOL_HTTP)
 		return 1;
 	if (outcome == FRAME_FIRST_FRAGMENT) /* of the largest datagram, for all that is known */
@@ -121,12 +117,12 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 		if (action >= 0)
 			return action;
 	}
-	if (listener->protocol == TPS_PROTOCOL_HTTP && frame->flags & FRAME_SYN)
+	if (listener->protocol == TPS_PROTOCOL_HTTP &&
+	    (frame->flags & FRAME_SYN || outcome == FRAME_FIRST_FRAGMENT))
 		requests_syn(frame);
 	why = gate_unproven_reason(listener, frame, outcome);
 	if (why != TPS_REASON_MAX)
-		return gate_unproven(frame, number, why,
-				     gate_weight(ctx, listener, frame, outcome));
+		return gate_unproven(frame, number, why, gate_weight(listener, frame, outcome));
 	if (listener->protocol == TPS_PROTOCOL_HTTP && !(frame->flags & FRAME_RST) &&
 	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return requests_gate(ctx, frame, number);
@@ -145,6 +141,8 @@ static __always_inline enum tps_reason gate_pass_reason(int outcome)
 		return TPS_REASON_LATER_FRAGMENT;
 	case FRAME_TOO_MANY_TAGS:
 		return TPS_REASON_TOO_MANY_TAGS;
+	case FRAME_TOO_MANY_HEADERS:
+		return TPS_REASON_TOO_MANY_HEADERS;
 	case FRAME_MALFORMED:
 		return TPS_REASON_MALFORMED;
 	default:
@@ -152,14 +150,15 @@ static __always_inline enum tps_reason gate_pass_reason(int outcome)
 	}
 }
 
-/* A frame of which no listener's port was read. With a listener somewhere, what the host may read
- * all the same does not pass: tags that it strips. */
+/* A frame of which no listener's port was read. Behind more tags or headers than are read the host
+ * may find any listener's all the same: where one enforces, such a frame does not pass. */
 static __always_inline int gate_nobody(const struct tps_control *settings, int outcome)
 {
 	struct tps_totals *of = count_totals(0);
 
-	if (outcome == FRAME_TOO_MANY_TAGS && settings->listeners && !settings->observe)
-		return count_drop(of, TPS_REASON_TOO_MANY_TAGS);
+	if ((outcome == FRAME_TOO_MANY_TAGS || outcome == FRAME_TOO_MANY_HEADERS) &&
+	    settings->enforcing && !settings->observe)
+		return count_drop(of, gate_pass_reason(outcome));
 	return count_pass(of, gate_pass_reason(outcome));
 }
 
@@ -181,17 +180,19 @@ int gate(struct xdp_md *ctx)
 	frame->outcome = frame_read(data, end, frame);
 	dual_reload();
 	outcome = frame->outcome;
-	/* cut short here, but not for the host: the headers go on in the next buffer */
+	/* cut short here, but not for the host: the headers go on in the next buffer. Of IPv4's, 60
+	 * bytes each, that does not happen. */
 	if (outcome == FRAME_MALFORMED && frame->family &&
 	    bpf_xdp_get_buff_len(ctx) > ctx->data_end - ctx->data)
 		outcome = FRAME_TOO_MANY_HEADERS;
+	if (frame->is_jumbo)
+		frame->payload_bytes = bpf_xdp_get_buff_len(ctx) - frame->payload_at;
 	if (outcome == FRAME_TCP || outcome == FRAME_UDP || outcome == FRAME_FIRST_FRAGMENT) {
 		index = TPS_PORT_INDEX(frame->is_udp, dual_swap16(frame->flow.destination_port_be));
 		found = bpf_map_lookup_elem(&ports, &index);
 		number = found ? *found : 0;
 	}
-	/* with headers that cannot be read the port is not known: any listener's may be meant */
-	if (!number && (outcome != FRAME_TOO_MANY_HEADERS || !settings->listeners))
+	if (!number)
 		return gate_nobody(settings, outcome);
 	return gate_listener(ctx, settings, frame, number, outcome);
 }
@@ -221,7 +222,7 @@ int egress(struct __sk_buff *skb)
 	listener = bpf_map_lookup_elem(&listeners, number);
 	if (listener && listener->placement == TPS_PLACEMENT_TRANSIT &&
 	    listener->protocol == TPS_PROTOCOL_HTTP)
-		transit_leaving(&frame);
+		transit_leaving(&frame, settings->epoch);
 	return TC_ACT_UNSPEC;
 }
 

@@ -43,8 +43,9 @@ static __always_inline void transit_update(struct tps_flow *flow, const struct f
 		flow->server_next = frame->ack;
 }
 
-/* A connection that was there before the gate: its server speaks, so it exists. */
-__noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
+/* A connection without an entry: its server speaks, so it exists. @phase: what of its client's
+ * bytes went by unread. */
+__noinline int transit_join(struct frame *frame, struct tps_flow_key *key, __u32 phase)
 {
 	struct tps_control *settings;
 	struct tps_flow_key copy;
@@ -58,26 +59,28 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key)
 	r = bpf_map_lookup_elem(&scratch, &zero);
 	if (!settings || !r)
 		return 0;
-	http_lose(&r->flow.http, HTTP_JOINED);
-	r->flow.tainted = HTTP_JOINED;
+	phase = phase == HTTP_VOID ? HTTP_VOID : HTTP_JOINED;
+	http_lose(&r->flow.http, phase);
+	r->flow.tainted = phase;
 	r->flow.epoch = settings->epoch;
 	r->flow.next_seq = frame->ack;
 	r->flow.framed_seq = frame->ack;
 	r->flow.high_seq = frame->ack;
 	r->flow.server_next = frame->ack;
 	r->flow.ack_high = frame->seq + frame->payload_bytes;
-	r->flow.ack_low = r->flow.ack_high;
+	r->flow.proven_ack = r->flow.ack_high;
 	r->flow.turn_ack = r->flow.ack_high;
 	r->flow.bound.generation = 0;
 	r->flow.answers = 0;
 	r->flow.syn_seen = 0;
+	r->flow.lone = 0;
 	r->flow.open_seq = frame->ack;
 	bpf_map_update_elem(&flows, &copy, &r->flow, BPF_NOEXIST);
 	return 0;
 }
 
-/* A segment that leaves from a listener's port. */
-static __always_inline void transit_leaving(struct frame *frame)
+/* A segment that leaves from a listener's port, in @epoch of the settings. */
+static __always_inline void transit_leaving(struct frame *frame, __u32 epoch)
 {
 	struct tps_flow_key key = transit_key(frame);
 	struct tps_handshake *handshake;
@@ -89,6 +92,7 @@ static __always_inline void transit_leaving(struct frame *frame)
 		struct tps_handshake fresh = {
 			.client_next = frame->ack,
 			.server_next = frame->seq + 1,
+			.epoch = epoch,
 		};
 
 		handshake = bpf_map_lookup_elem(&handshakes, &key);
@@ -104,12 +108,14 @@ static __always_inline void transit_leaving(struct frame *frame)
 		transit_update(flow, frame);
 		return;
 	}
-	/* the ACK of a request head whose first part was dropped, or of a FIN, proves no more than
-	 * the handshake did: then the client's first segment makes the entry, from its first byte
+	/* The ACK of a request head whose first part was dropped, or of a FIN, proves no more than
+	 * the handshake did: then the client's first segment makes the entry, from its first byte.
+	 * If the gate saw the handshake and all since, the client sent bytes that did not fit it.
 	 */
 	handshake = bpf_map_lookup_elem(&handshakes, &key);
 	if (!handshake || handshake->client_next != frame->ack)
-		transit_join(frame, &key);
+		transit_join(frame, &key,
+			     handshake && handshake->epoch == epoch ? HTTP_VOID : HTTP_JOINED);
 }
 
 #endif

@@ -84,7 +84,8 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(NO_PAYLOAD, "no_payload", pass, "a TCP segment that carries no transaction") \
 	X(PARTIAL_HEAD, "partial_head", pass, "a request head that goes on in the next segment") \
 	X(BODY, "body", pass, "bytes of a request body") \
-	X(RESENT, "resent", pass, "bytes that the host has already") \
+	X(RESENT, "resent", pass, \
+	  "bytes that were let through before, or that the host cannot take") \
 	X(JOINED, "joined", pass, "a connection older than its entry") \
 	X(OPAQUE, "opaque", pass, "after a protocol upgrade or CONNECT") \
 	X(SAME_TURN, "same_turn", pass, "HTTP/2: no new server data since the last charge") \
@@ -98,6 +99,7 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(CONTENDED, "contended", verdict, "retries of a bucket ran out") \
 	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head") \
 	X(TOO_MANY_TAGS, "too_many_tags", order, "more VLAN tags than are read") \
+	X(TOO_MANY_HEADERS, "too_many_headers", order, "more IP headers than are read") \
 	X(URGENT, "urgent", order, "TCP urgent data, which the host takes out of the stream") \
 	X(NO_SOCKET, "no_socket", unproven, "no socket on this host: is the placement transit?") \
 	X(OUTSIDE_WINDOW, "outside_window", unproven, "outside the socket's windows") \
@@ -106,7 +108,6 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(SYN, "syn", unproven, "a connection attempt: anybody can forge it") \
 	X(DATAGRAM, "datagram", unproven, "a datagram: anybody can forge it") \
 	X(FIRST_FRAGMENT, "first_fragment", unproven, "the first fragment of a listener's packet") \
-	X(TOO_MANY_HEADERS, "too_many_headers", unproven, "more IPv6 extension headers than read") \
 	X(BAD_REQUEST_LINE, "bad_request_line", undecided, "not METHOD SP target SP HTTP/1.x") \
 	X(BARE_LF, "bare_lf", undecided, "a line that ends without CR") \
 	X(CONTROL_BYTE, "control_byte", undecided, "a bare CR or another control byte in a head") \
@@ -160,7 +161,7 @@ struct tps_control {
 	/* raised when the gate looks away or back: pause, resume, observe, enforce, attach */
 	__u32 epoch;
 	__u32 keys_generation; /* raised after each key that goes */
-	__u32 zero;
+	__u32 enforcing;       /* listeners of mode enforce */
 	__u64 ban_lengths4;    /* bit n: some IPv4 ban has prefix length n (0..32) */
 	__u64 ban_lengths6[3]; /* bit n % 64 of word n / 64 (0..128) */
 	__u64 secret[2];       /* of the API key hash; the bytes of /etc/tps/secret */
@@ -369,12 +370,12 @@ struct tps_http {
 /* flows: LRU hash, written by the gate alone. Made by proof only. Sequence numbers are host order.
  */
 struct tps_flow {
-	__u32 next_seq;   /* the next byte that the parser wants */
-	__u32 framed_seq; /* end of the last byte that was read as anything but a body */
-	__u32 high_seq;   /* end of the last byte that was let through */
-	__u32 turn_ack;   /* the client's ack in its last charged turn */
-	__u32 ack_low;    /* acks within [low, high] need no lookup */
-	__u32 ack_high;
+	__u32 next_seq;    /* the next byte that the parser wants */
+	__u32 framed_seq;  /* end of the last byte that was read as anything but a body */
+	__u32 high_seq;    /* end of the last byte that was let through */
+	__u32 turn_ack;    /* the client's ack in its last charged turn */
+	__u32 proven_ack;  /* the ack of the last segment that was proven: with it, no lookup */
+	__u32 ack_high;    /* all that the server has to send, when it was last seen */
 	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
 	__u16 tainted;     /* enum http_phase: the framing was not known once; 0: it always was */
 	__u16 epoch;       /* control.epoch when it was last read */
@@ -383,9 +384,10 @@ struct tps_flow {
 	struct tps_slot bound;  /* generation 0: none */
 	__u32 bound_generation; /* control.keys_generation before it was looked up */
 	__u16 answers;  /* of the server, while the parser read a body that it does not trust */
-	__u16 syn_seen; /* a SYN of this tuple came by: prove the next segment anew */
+	__u8 syn_seen;  /* a SYN of this tuple came by: prove the next segment anew */
+	__u8 lone;      /* the last head began a segment, at lone_seq, and was the only one in it */
 	__u32 open_seq; /* what passed from here on may be read otherwise by the host */
-	__u32 zero;
+	__u32 lone_seq;
 	struct tps_http http;
 };
 
@@ -394,6 +396,7 @@ struct tps_flow {
 struct tps_handshake {
 	__u32 client_next; /* the SYN-ACK's ack */
 	__u32 server_next; /* the SYN-ACK's seq + 1 */
+	__u32 epoch;       /* control.epoch then */
 };
 
 /* What the program `clocks` is given to fill in. */

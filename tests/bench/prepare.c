@@ -92,7 +92,7 @@ void prepare_900(struct stage *stage)
 	prepare_stream(stage, STREAM_900);
 }
 
-/* The entry as it stands before the request; its acks end just before the request's. */
+/* The entry as it stands before the request; the ack that it proved is not the request's. */
 void prepare_lookup(struct stage *stage)
 {
 	static bool kept;
@@ -105,8 +105,7 @@ void prepare_lookup(struct stage *stage)
 	if (!kept)
 		before = flow_of(stage, &script.flow);
 	kept = true;
-	before.ack_high = packet.ack - 1;
-	before.ack_low = before.ack_high - 1;
+	before.proven_ack = packet.ack - 1;
 	script.before = before;
 	script_set(stage, &script);
 }

