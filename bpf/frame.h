@@ -178,7 +178,11 @@ DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end, struct f
 	ip->next = pos[6];
 	/* RFC 2675: the length stands in an option. Linux believes the frame's then. */
 	if (!ip->left && ip->next == FRAME_PROTO_HOPOPTS) {
-		ip->left = end - data - ip->at;
+		__u64 linear = end - data;
+
+		/* clang 14 goes on in 32 bits ("32-bit pointer arithmetic prohibited") */
+		dual_opaque(linear);
+		ip->left = linear - ip->at;
 		ret->is_jumbo = 1;
 	}
 	dual_reload();

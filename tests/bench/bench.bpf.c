@@ -226,11 +226,12 @@ int keyed_draw(struct xdp_md *ctx)
 }
 
 /* What a transaction to the http listener needs. False: a map was not there, or no TCP frame. */
-static __always_inline int begin(struct xdp_md *ctx, struct take *ret, struct frame *ret_frame)
+static __always_inline int begin(struct xdp_md *ctx, struct take *ret)
 {
 	const __u8 *data = (const __u8 *)(long)ctx->data;
 	const __u8 *end = (const __u8 *)(long)ctx->data_end;
 	__u32 zero = 0;
+	struct frame *frame = bpf_map_lookup_elem(&frames, &zero);
 
 	ret->number = BENCH_HTTP_LISTENER;
 	ret->cost = 1;
@@ -238,7 +239,7 @@ static __always_inline int begin(struct xdp_md *ctx, struct take *ret, struct fr
 	ret->settings = bpf_map_lookup_elem(&control, &zero);
 	ret->listener = bpf_map_lookup_elem(&listeners, &ret->number);
 	ret->of = count_totals(ret->number);
-	return ret->settings && ret->listener && frame_read(data, end, ret_frame) == FRAME_TCP;
+	return ret->settings && ret->listener && frame && frame_read(data, end, frame) == FRAME_TCP;
 }
 
 static __always_inline int spend(const struct take *take, struct subject *who)
@@ -256,13 +257,12 @@ SEC("xdp.frags")
 int keyed_bucket(struct xdp_md *ctx)
 {
 	struct bench_script *s = get_script();
-	struct frame frame = {};
 	struct subject who = {};
 	struct take take = {};
 	struct tps_key key = {};
 	struct tps_slot slot;
 
-	if (!s || !begin(ctx, &take, &frame))
+	if (!s || !begin(ctx, &take))
 		return XDP_ABORTED;
 	draw_key(s, &key);
 	if (!identify_key(take.settings, key.hash, take.of, &who, &slot))
@@ -303,11 +303,10 @@ int bound_bucket(struct xdp_md *ctx)
 {
 	struct bench_script *s = get_script();
 	struct tps_slot *slot = s ? draw_caller(s) : NULL;
-	struct frame frame = {};
 	struct subject who = {};
 	struct take take = {};
 
-	if (!slot || !begin(ctx, &take, &frame) || !identify_slot(take.settings, *slot, &who))
+	if (!slot || !begin(ctx, &take) || !identify_slot(take.settings, *slot, &who))
 		return XDP_ABORTED;
 	return spend(&take, &who);
 }
