@@ -413,6 +413,36 @@ unchanged()
 	refused 2 "expected devices, or --all" tps detach
 }
 
+@test "a network namespace without a name is refused: its devices have others' names" {
+	refused 1 "ip netns attach NAME PID" unshare -n "$tpsctl" attach lo --xdp-mode generic
+	refused 1 "ip netns attach NAME PID" unshare -n "$tpsctl" detach lo
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	run unshare -n ip netns exec "$lab_id-other" "$tpsctl" -j detach lo
+	assert_output '{"changed": true}'
+}
+
+@test "detach --all --netns takes the gate off in that namespace alone" {
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	refused 1 "network namespace 'nowhere'" tps detach --all --netns nowhere
+	refused 2 "--forget is of the whole gate" tps detach --all --netns "$lab_id-other" --forget
+	changed detach --all --netns "$lab_id-other"
+	unchanged detach --all --netns "$lab_id-other"
+	assert_equal "$(tps -j status | jq -c '[.devices[].device]')" "[\"$lab_device\"]"
+	# Of a namespace that has gone since, what is left there is cleared away.
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	ip netns del "$lab_id-other"
+	changed detach --all --netns "$lab_id-other"
+	refused 1 "network namespace '$lab_id-other'" tps detach --all --netns "$lab_id-other"
+}
+
+@test "a detach that fails on one device has taken the gate off none" {
+	refused 1 "device 'nodevice' in network namespace '$(lab_netns server)': the gate is not on it" \
+		tps detach "$lab_device" nodevice --netns "$(lab_netns server)"
+	refused 1 "device 'nodevice'" tps detach nodevice "$lab_device" --netns "$(lab_netns server)"
+}
+
 @test "generic mode only where it is asked for, and the fallback is reported" {
 	ip netns add "$lab_id-other"
 	ip -n "$lab_id-other" link add dotted.1 type dummy 2>/dev/null ||

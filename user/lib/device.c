@@ -78,9 +78,8 @@ static struct tps_device_key pin_key(const char *pin)
 	return key;
 }
 
-/* The pinned link and what it says; the fd, or -ENOENT. */
-static int link_open(const struct tps_gate *gate, const struct tps_device_key *key,
-		     struct bpf_link_info *ret_info)
+int tps_device_link_open(const struct tps_gate *gate, const struct tps_device_key *key,
+			 struct bpf_link_info *ret_info)
 {
 	_cleanup_close_ int fd = -1;
 	struct bpf_link_info info = {};
@@ -108,10 +107,11 @@ static void link_unpin(const struct tps_gate *gate, const struct tps_device_key 
 		unlink(path);
 }
 
-/* ---- attach */
+/* ---- which device is meant */
 
-static const char *device_text(const struct tps_device_key *key,
-			       char ret_text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32])
+#define DEVICE_TEXT (TPS_NETNS_LEN + TPS_DEVICE_LEN + 32)
+
+static const char *device_text(const struct tps_device_key *key, char ret_text[DEVICE_TEXT])
 {
 	if (key->netns[0])
 		sprintf(ret_text, "'%s' in network namespace '%s'", key->name, key->netns);
@@ -119,6 +119,53 @@ static const char *device_text(const struct tps_device_key *key,
 		sprintf(ret_text, "'%s'", key->name);
 	return ret_text;
 }
+
+int tps_device_key(const char *netns, const char *name, struct tps_device_key *ret_key,
+		   struct tps_why *why)
+{
+	struct tps_device_key key = {};
+	int err;
+
+	if (!*name || strlen(name) >= sizeof(key.name) || strchr(name, '/'))
+		return tps_why_say(why, -EINVAL,
+				   "device '%s': expected the name of a network device", name);
+	strcpy(key.name, name);
+	err = netns ? tps_netns_check(netns, why) : tps_netns_name(key.netns, why);
+	if (err)
+		return err;
+	if (netns)
+		strcpy(key.netns, netns);
+	*ret_key = key;
+	return 0;
+}
+
+/* Be where the device is; *ret_back_fd is as of tps_netns_enter(), and left alone where that is
+ * here. */
+static int enter(const struct tps_device_key *key, int *ret_back_fd, struct tps_why *why)
+{
+	char ours[TPS_NETNS_LEN];
+
+	if (!tps_netns_name(ours, NULL) && !strcmp(ours, key->netns))
+		return 0;
+	if (!key->netns[0])
+		return tps_why_say(why, -ENXIO, "device '%s' is of the host's network namespace",
+				   key->name);
+	return tps_netns_enter(key->netns, ret_back_fd, why);
+}
+
+int tps_device_check(const struct tps_device_key *key, struct tps_why *why)
+{
+	char text[DEVICE_TEXT];
+	_cleanup_netns_ int back_fd = -1;
+	int err = enter(key, &back_fd, why);
+
+	if (!err && !if_nametoindex(key->name))
+		err = tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
+				  device_text(key, text));
+	return err;
+}
+
+/* ---- attach */
 
 static int busy(const char *text, int ifindex, int err, struct tps_why *why)
 {
@@ -178,29 +225,12 @@ static int link_make(const char *text, int ifindex, int program, enum tps_xdp_mo
 	return fd < 0 ? link_failed(text, ifindex, mode, fd, why) : fd;
 }
 
-static int key_make(const char *netns, const char *name, struct tps_device_key *ret_key,
-		    struct tps_why *why)
-{
-	struct tps_device_key key = {};
-
-	if (!*name || strlen(name) >= sizeof(key.name) || strchr(name, '/'))
-		return tps_why_say(why, -EINVAL,
-				   "device '%s': expected the name of a network device", name);
-	strcpy(key.name, name);
-	if (netns && strlen(netns) < sizeof(key.netns))
-		strcpy(key.netns, netns);
-	else if (tps_netns_name(key.netns))
-		return -EIO;
-	*ret_key = key;
-	return 0;
-}
-
 /* The gate is there already: the egress filter and the entry may not be, after a kill. */
 static int attach_again(struct tps_gate *gate, const struct tps_device_key *key, int ifindex,
 			enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
 			struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	char text[DEVICE_TEXT];
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	struct tps_device device = {}, before = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &before);
@@ -230,7 +260,7 @@ static int attach_again(struct tps_gate *gate, const struct tps_device_key *key,
 static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, int ifindex,
 		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32], path[PATH_MAX];
+	char text[DEVICE_TEXT], path[PATH_MAX];
 	struct tps_device device = {.ifindex = ifindex};
 	_cleanup_close_ int fd = -1;
 	enum tps_xdp_mode got;
@@ -263,48 +293,27 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 	return 0;
 }
 
-int tps_devices_check(const char *netns, char *const *names, struct tps_why *why)
-{
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
-	_cleanup_netns_ int back_fd = -1;
-	struct tps_device_key key;
-	int err = netns ? tps_netns_enter(netns, &back_fd, why) : 0;
-
-	for (; *names && !err; names++) {
-		err = key_make(netns, *names, &key, why);
-		if (!err && !if_nametoindex(*names))
-			err = tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
-					  device_text(&key, text));
-	}
-	return err;
-}
-
-int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name,
+int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
 		      struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
 	_cleanup_netns_ int back_fd = -1;
 	_cleanup_close_ int fd = -1;
 	struct bpf_link_info info;
-	struct tps_device_key key;
-	int ifindex, err;
+	__u32 ifindex;
+	int err = tps_device_check(key, why);
 
-	err = key_make(netns, name, &key, why);
-	if (!err && netns)
-		err = tps_netns_enter(netns, &back_fd, why);
+	if (!err)
+		err = enter(key, &back_fd, why);
 	if (err)
 		return err;
-	ifindex = if_nametoindex(name);
-	if (!ifindex)
-		return tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
-				   device_text(&key, text));
-	fd = link_open(gate, &key, &info);
-	if (fd >= 0 && info.xdp.ifindex == (__u32)ifindex)
-		return attach_again(gate, &key, ifindex, mode, ret_mode, ret_changed, why);
+	ifindex = if_nametoindex(key->name);
+	fd = tps_device_link_open(gate, key, &info);
+	if (fd >= 0 && info.xdp.ifindex == ifindex)
+		return attach_again(gate, key, ifindex, mode, ret_mode, ret_changed, why);
 	if (fd >= 0)
-		link_unpin(gate, &key); /* of a device that has gone and come back */
-	err = attach_new(gate, &key, ifindex, mode, ret_mode, why);
+		link_unpin(gate, key); /* of a device that has gone and come back */
+	err = attach_new(gate, key, ifindex, mode, ret_mode, why);
 	if (!err && ret_changed)
 		*ret_changed = true;
 	return err;
@@ -312,48 +321,33 @@ int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name
 
 /* ---- detach */
 
-/* The device may have gone, and its namespace too: then so has its filter. */
-static void egress_remove(const struct tps_device_key *key, bool made_clsact)
+int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device_key *key,
+			    struct tps_why *why)
 {
-	_cleanup_netns_ int back_fd = -1;
-	char ours[TPS_NETNS_LEN] = "";
-	int ifindex;
-
-	tps_netns_name(ours);
-	if (strcmp(ours, key->netns) &&
-	    (!key->netns[0] || tps_netns_enter(key->netns, &back_fd, NULL)))
-		return;
-	ifindex = if_nametoindex(key->name);
-	if (ifindex)
-		tps_egress_detach(ifindex, made_clsact);
-}
-
-/* Has our namespace, or the named one, a device of that name? */
-static bool is_there(const struct tps_device_key *key)
-{
-	return !tps_devices_check(*key->netns ? key->netns : NULL,
-				  (char *[]){(char *)key->name, NULL}, NULL);
-}
-
-int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *key,
-			  bool *ret_changed, struct tps_why *why)
-{
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	char text[DEVICE_TEXT];
 	struct bpf_link_info info;
-	_cleanup_close_ int fd = link_open(gate, key, &info);
+	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
+	struct tps_device device;
+
+	if (fd >= 0 || !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device) ||
+	    !tps_device_check(key, NULL))
+		return 0;
+	return tps_why_say(why, -ENOENT,
+			   "device %s: the gate is not on it; tpsctl status shows where it is",
+			   device_text(key, text));
+}
+
+int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, bool *ret_changed,
+		      struct tps_why *why)
+{
+	char text[DEVICE_TEXT];
+	_cleanup_netns_ int back_fd = -1;
+	struct bpf_link_info info = {};
+	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
 	struct tps_device device = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
 	int err;
 
-	if (!is_wanted && fd < 0 && is_there(key)) {
-		*ret_changed = false;
-		return 0;
-	}
-	if (!is_wanted && fd < 0)
-		return tps_why_say(
-			why, -ENOENT,
-			"device %s: the gate is not on it; tpsctl status shows where it is",
-			device_text(key, text));
 	if (is_wanted)
 		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], key);
 	err = fd >= 0 ? bpf_link_detach(fd) : 0;
@@ -361,18 +355,11 @@ int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *ke
 		return tps_why_say(why, err, "device %s: cannot be detached: %s",
 				   device_text(key, text), strerror(-err));
 	link_unpin(gate, key);
-	egress_remove(key, device.flags & TPS_DEVICE_CLSACT);
-	*ret_changed = true;
+	/* The device may have gone, and its namespace too: then so has its filter. */
+	if (!enter(key, &back_fd, NULL) && if_nametoindex(key->name))
+		tps_egress_detach(if_nametoindex(key->name), device.flags & TPS_DEVICE_CLSACT);
+	*ret_changed = is_wanted || fd >= 0;
 	return 0;
-}
-
-int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name, bool *ret_changed,
-		      struct tps_why *why)
-{
-	struct tps_device_key key;
-	int err = key_make(netns, name, &key, why);
-
-	return err ? err : tps_device_detach_key(gate, &key, ret_changed, why);
 }
 
 /* ---- list */
@@ -385,7 +372,7 @@ static int by_key(const void *a, const void *b)
 static void state_fill(const struct tps_gate *gate, struct tps_device_entry *entry)
 {
 	struct bpf_link_info info;
-	_cleanup_close_ int fd = link_open(gate, &entry->key, &info);
+	_cleanup_close_ int fd = tps_device_link_open(gate, &entry->key, &info);
 
 	if (fd < 0)
 		return;
