@@ -94,14 +94,28 @@ daemon_end()
 	has_xdp
 }
 
-@test "a gate whose device goes takes nothing along" {
-	local before
+@test "a device that goes takes nothing along, and is told and attached when it has come back" {
+	local before server
+	server=$(lab_netns server)
 
 	before=$(verdicts one refused)
-	ip -n "$(lab_netns server)" link set dev "$lab_device" down
-	ip -n "$(lab_netns server)" link set dev "$lab_device" up
+	ip -n "$server" link add spare0 type veth peer name spare1
+	tps attach spare0 --netns "$server"
+	ip -n "$server" link del spare0
+	run tps status
+	assert_line "warning: device 'spare0': wanted, but the gate is not on it"
 	has_xdp
 	assert_equal "$(verdicts one refused)" "$before"
+	ip -n "$server" link add spare0 type veth peer name spare1
+	run tps status
+	assert_line "warning: device 'spare0': wanted, but the gate is not on it"
+	run tps -j attach spare0 --netns "$server"
+	assert_output '{"changed": true}'
+	ip -n "$server" -d link show dev spare0 | grep -q 'prog/xdp'
+	run tps status
+	refute_line --partial spare0\'
+	tps detach spare0 --netns "$server"
+	ip -n "$server" link del spare0
 }
 
 @test "under ip netns exec a first attach is refused, and says how to do it" {

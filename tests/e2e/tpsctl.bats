@@ -422,6 +422,52 @@ unchanged()
 	assert_output '{"changed": true}'
 }
 
+# attached DEVICE: is the gate on it, in the other namespace?
+attached()
+{
+	ip -n "$lab_id-other" -d link show dev "$1" | grep -q 'prog/xdp'
+}
+
+filtered()
+{
+	ip netns exec "$lab_id-other" tc filter show dev "$1" egress | grep -q .
+}
+
+@test "a device that took another's name does not take the gate off that one" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add wan0 type veth peer name wan1
+	tps attach wan0 --netns "$lab_id-other"
+	ip -n "$lab_id-other" link set wan0 name lan0
+	ip -n "$lab_id-other" link set wan1 name wan0
+	refused 1 "(now 'lan0')" tps attach wan0 --netns "$lab_id-other"
+	attached lan0
+	changed detach wan0 --netns "$lab_id-other"
+	run attached lan0
+	assert_failure
+	run filtered lan0
+	assert_failure
+	changed attach wan0 --netns "$lab_id-other"
+	changed attach lan0 --netns "$lab_id-other"
+	attached wan0
+	attached lan0
+}
+
+@test "a namespace that took another's name does not pass for it" {
+	local sleeper
+
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	nsenter --net="/run/netns/$lab_id-other" sleep 60 3>&- &
+	sleeper=$!
+	wait_until 5 bash -c "ip netns pids '$lab_id-other' | grep -qx $sleeper"
+	ip netns del "$lab_id-other"
+	ip netns add "$lab_id-other"
+	refused 1 "this is another device now" tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	changed detach lo --netns "$lab_id-other"
+	changed attach lo --netns "$lab_id-other" --xdp-mode generic
+	kill "$sleeper"
+}
+
 @test "detach --all --netns takes the gate off in that namespace alone" {
 	ip netns add "$lab_id-other"
 	tps attach lo --netns "$lab_id-other" --xdp-mode generic

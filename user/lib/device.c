@@ -167,17 +167,23 @@ int tps_device_check(const struct tps_device_key *key, struct tps_why *why)
 
 /* ---- attach */
 
-static int busy(const char *text, int ifindex, int err, struct tps_why *why)
+/* The XDP program of a device here, or 0. */
+static __u32 program_on(int ifindex)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-	char program[TPS_PROGRAM_TEXT];
-	__u32 id;
 
 	if (bpf_xdp_query(ifindex, 0, &query))
-		return tps_why_say(why, -EBUSY, "device %s: it has another XDP program", text);
-	id = query.prog_id       ? query.prog_id
-	     : query.drv_prog_id ? query.drv_prog_id
-				 : query.skb_prog_id;
+		return 0;
+	return query.prog_id       ? query.prog_id
+	       : query.drv_prog_id ? query.drv_prog_id
+				   : query.skb_prog_id;
+}
+
+static int busy(const char *text, int ifindex, int err, struct tps_why *why)
+{
+	char program[TPS_PROGRAM_TEXT];
+	__u32 id = program_on(ifindex);
+
 	if (!id)
 		return tps_why_say(why, err, "device %s: %s", text, strerror(-err));
 	return tps_why_say(
@@ -279,6 +285,7 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 		return tps_why_say(why, err, "device %s: %s", text, strerror(-err));
 	device.mode = got;
 	device.flags = made_clsact ? TPS_DEVICE_CLSACT : 0;
+	link_unpin(gate, key); /* of a device that has gone and come back */
 	err = bpf_obj_pin(fd, path);
 	if (!err)
 		err = bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_ANY);
@@ -291,6 +298,21 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 	if (ret_mode)
 		*ret_mode = got;
 	return 0;
+}
+
+/* The link of that name is on a device, which was renamed since or is in a namespace that had this
+ * one's name: to unpin it would take the gate off there. */
+static int elsewhere(const struct tps_device_key *key, __u32 ifindex, struct tps_why *why)
+{
+	char text[DEVICE_TEXT], now[IF_NAMESIZE] = "";
+
+	if_indextoname(ifindex, now);
+	return tps_why_say(
+		why, -EBUSY,
+		"device %s: this is another device now; the gate was put on number %u%s%s%s "
+		"by that name: tpsctl detach %s first",
+		device_text(key, text), ifindex, *now ? " (now '" : "", now, *now ? "')" : "",
+		key->name);
 }
 
 int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
@@ -309,10 +331,10 @@ int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 		return err;
 	ifindex = if_nametoindex(key->name);
 	fd = tps_device_link_open(gate, key, &info);
-	if (fd >= 0 && info.xdp.ifindex == ifindex)
+	if (fd >= 0 && info.xdp.ifindex == ifindex && info.prog_id == program_on(ifindex))
 		return attach_again(gate, key, ifindex, mode, ret_mode, ret_changed, why);
-	if (fd >= 0)
-		link_unpin(gate, key); /* of a device that has gone and come back */
+	if (fd >= 0 && info.xdp.ifindex)
+		return elsewhere(key, info.xdp.ifindex, why);
 	err = attach_new(gate, key, ifindex, mode, ret_mode, why);
 	if (!err && ret_changed)
 		*ret_changed = true;
@@ -346,18 +368,19 @@ int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, b
 	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
 	struct tps_device device = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
+	__u32 ifindex = fd >= 0 ? info.xdp.ifindex : device.ifindex;
 	int err;
 
 	if (is_wanted)
 		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], key);
 	err = fd >= 0 ? bpf_link_detach(fd) : 0;
-	if (err && err != -ENOLINK && info.xdp.ifindex)
+	if (err && err != -ENOLINK && ifindex)
 		return tps_why_say(why, err, "device %s: cannot be detached: %s",
 				   device_text(key, text), strerror(-err));
 	link_unpin(gate, key);
-	/* The device may have gone, and its namespace too: then so has its filter. */
-	if (!enter(key, &back_fd, NULL) && if_nametoindex(key->name))
-		tps_egress_detach(if_nametoindex(key->name), device.flags & TPS_DEVICE_CLSACT);
+	/* With a device that has gone went its filter. */
+	if (ifindex && !enter(key, &back_fd, NULL))
+		tps_egress_detach(ifindex, device.flags & TPS_DEVICE_CLSACT);
 	*ret_changed = is_wanted || fd >= 0;
 	return 0;
 }
