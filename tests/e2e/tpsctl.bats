@@ -517,6 +517,22 @@ filtered()
 	export TPS_ROOT=$lab_root
 }
 
+@test "an egress filter that somebody took away is told, and attach mends it" {
+	local words=(attach "$lab_device" --netns "$(lab_netns server)")
+
+	unchanged "${words[@]}"
+	lab_run server tc filter del dev "$lab_device" egress
+	assert_equal "$(tps -j status | jq -c '[.devices[].egress, (.warnings | length)]')" '[false,1]'
+	run tps status
+	assert_line "warning: device '$lab_device': its egress filter has gone: attach it again"
+	changed "${words[@]}"
+	unchanged "${words[@]}"
+	lab_run server tc qdisc del dev "$lab_device" clsact
+	assert_equal "$(tps -j status | jq -c '[.devices[].egress, (.warnings | length)]')" '[false,1]'
+	changed "${words[@]}"
+	assert_equal "$(tps -j status | jq -c '[.devices[].egress, .warnings]')" '[true,[]]'
+}
+
 @test "a clsact qdisc with somebody else's filter stays" {
 	ip netns add "$lab_id-other"
 	tps attach lo --netns "$lab_id-other" --xdp-mode generic

@@ -240,7 +240,7 @@ static int attach_again(struct tps_gate *gate, const struct tps_device_key *key,
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	struct tps_device device = {}, before = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &before);
-	bool made_clsact;
+	bool has_egress = tps_egress_find(ifindex, gate->egress_fd) == 1, made_clsact;
 	int err;
 
 	bpf_xdp_query(ifindex, 0, &query);
@@ -257,7 +257,7 @@ static int attach_again(struct tps_gate *gate, const struct tps_device_key *key,
 	device.flags = before.flags | (made_clsact ? TPS_DEVICE_CLSACT : 0);
 	if (ret_changed)
 		*ret_changed =
-			made_clsact || !is_wanted || memcmp(&device, &before, sizeof(device));
+			!has_egress || !is_wanted || memcmp(&device, &before, sizeof(device));
 	if (ret_mode)
 		*ret_mode = device.mode;
 	return bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_ANY);
@@ -394,6 +394,7 @@ static int by_key(const void *a, const void *b)
 
 static void state_fill(const struct tps_gate *gate, struct tps_device_entry *entry)
 {
+	_cleanup_netns_ int back_fd = -1;
 	struct bpf_link_info info;
 	_cleanup_close_ int fd = tps_device_link_open(gate, &entry->key, &info);
 
@@ -403,6 +404,9 @@ static void state_fill(const struct tps_gate *gate, struct tps_device_entry *ent
 	entry->program_id = info.prog_id;
 	if (!entry->wanted)
 		entry->device.ifindex = info.xdp.ifindex;
+	entry->egress = enter(&entry->key, &back_fd, NULL);
+	if (entry->attached && !entry->egress)
+		entry->egress = tps_egress_find(info.xdp.ifindex, gate->egress_fd);
 }
 
 static void directory_close(DIR **directory)

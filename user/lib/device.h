@@ -15,6 +15,7 @@ struct tps_device_entry {
 	struct tps_device device;
 	bool wanted;   /* it stands in the map */
 	bool attached; /* its link is there and not defunct */
+	int egress;    /* so is its filter: 1, 0, or -errno when that cannot be told from here */
 	__u32 program_id;
 };
 

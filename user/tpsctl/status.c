@@ -40,6 +40,8 @@ static int devices_json(const struct tps_gate *gate, json_t *ret_rows)
 		json_object_set_new(row, "netns",
 				    *entry->key.netns ? json_string(entry->key.netns)
 						      : json_null());
+		json_object_set_new(row, "egress",
+				    entry->egress < 0 ? json_null() : json_boolean(entry->egress));
 		json_object_set_new(row, "program_id",
 				    entry->attached ? json_integer(entry->program_id)
 						    : json_null());
@@ -89,6 +91,12 @@ static json_t *warnings_json(const struct tps_gate *gate, const json_t *devices,
 				json_sprintf(
 					"device '%s': attached, but not wanted: detach it again",
 					name));
+		else if (json_is_false(json_object_get(row, "egress")))
+			json_array_append_new(
+				warnings,
+				json_sprintf("device '%s': its egress filter has gone: attach it "
+					     "again",
+					     name));
 	}
 	json_array_foreach(listeners, at, row)
 	{
