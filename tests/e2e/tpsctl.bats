@@ -489,6 +489,15 @@ filtered()
 	refused 1 "device 'nodevice'" tps detach nodevice "$lab_device" --netns "$(lab_netns server)"
 }
 
+@test "a gate whose root is in use is not forgotten, and nothing of it is lost" {
+	local here=$PWD
+
+	tps set caller acme --rate 3/m --source 192.0.2.0/24
+	cd "$lab_root"
+	refused 1 "cannot unmount it" tps detach --all --forget
+	cd "$here"
+}
+
 @test "generic mode only where it is asked for, and the fallback is reported" {
 	ip netns add "$lab_id-other"
 	ip -n "$lab_id-other" link add dotted.1 type dummy 2>/dev/null ||

@@ -299,10 +299,8 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 
 int tps_gate_forget(struct tps_gate *gate, struct tps_why *why)
 {
-	int err;
+	int err = tps_root_unmount(gate->root, why);
 
-	tps_pins_remove(gate->root);
-	err = tps_root_unmount(gate->root, why);
 	if (!err)
 		lock_remove(gate->root);
 	return err;

@@ -262,5 +262,7 @@ enum outcome detach(struct session *session, int argc, char **argv)
 			       : devices_named(wish.netns, names, &devices, &why);
 	for (size_t i = 0; i < devices.count && !err; i++)
 		err = tps_device_detach_check(gate, &devices.keys[i], &why);
+	if (!err && wish.forget)
+		err = tps_root_idle_check(gate->root, &why);
 	return err ? failed(session, err, &why) : detach_all(session, gate, &devices, wish.forget);
 }
