@@ -618,6 +618,18 @@ filtered()
 	rm "$lab_dir/link" "$lab_dir/link.lock"
 }
 
+@test "a root that is refused in any case leaves no lock and no directory" {
+	ln -s "$lab_root" "$lab_dir/link"
+	refused 1 "a symbolic link" \
+		"$tpsctl" --root "$lab_dir/link" attach "$lab_device" --netns "$(lab_netns server)"
+	rm "$lab_dir/link"
+	[[ ! -e $lab_dir/link.lock ]]
+	cd "$BATS_TEST_TMPDIR"
+	refused 1 "expected an absolute path" \
+		"$tpsctl" --root some/where attach "$lab_device" --netns "$(lab_netns server)"
+	[[ ! -e some ]]
+}
+
 @test "a mount that would vanish is refused, and where the gate is seen it can be used" {
 	export TPS_ROOT=/run/tps-$lab_id-private/bpf
 	run unshare -m --propagation slave "$tpsctl" attach "$lab_device" --netns "$(lab_netns server)"

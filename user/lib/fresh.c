@@ -277,6 +277,11 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 			return tps_why_say(why, -E2BIG, "--capacity %s=%u: at most %u",
 					   tps_map_name(map), options->capacity[map], CAPACITY_MAX);
 	}
+	if (tps_root_check(root, NULL) != -ENOENT) {
+		err = tps_root_check(root, why);
+		if (err)
+			return err;
+	}
 	err = tps_lock_take(root, TPS_MAKE, &lock_fd, why);
 	if (err)
 		return err;
@@ -286,7 +291,7 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 		err = gate_have(root, options, &gate, why);
 	if (err) {
 		tps_why_say(why, err, "the gate at '%s': %s", root, strerror(-err));
-		if (!was_mounted && tps_root_check(root, NULL) != -EPERM) {
+		if (!was_mounted) {
 			tps_root_unmount(root, NULL);
 			lock_remove(root);
 		}
