@@ -288,6 +288,22 @@ unchanged()
 	refused 2 "expected hash:" tps set caller acme --key-hash "${hash%?}"
 	chmod 644 "$BATS_TEST_TMPDIR/secret"
 	refused 1 "open to others" tps key hash --secret "$BATS_TEST_TMPDIR/secret" /dev/null
+	chmod 600 "$BATS_TEST_TMPDIR/secret"
+	chown 65534 "$BATS_TEST_TMPDIR/secret"
+	refused 1 "belongs to user 65534, expected root" \
+		tps key hash --secret "$BATS_TEST_TMPDIR/secret" "$BATS_TEST_TMPDIR/first"
+}
+
+@test "a secret that is named is the gate's, or refused" {
+	local words=(attach "$lab_device" --netns "$(lab_netns server)" --secret)
+
+	unchanged "${words[@]}" "$lab_dir/secret"
+	printf '%032d\n' 7 >"$BATS_TEST_TMPDIR/secret"
+	chmod 600 "$BATS_TEST_TMPDIR/secret"
+	refused 1 "was made with another" tps "${words[@]}" "$BATS_TEST_TMPDIR/secret"
+	refused 1 "was made with another" tps "${words[@]}" "$BATS_TEST_TMPDIR/none"
+	[[ ! -e $BATS_TEST_TMPDIR/none ]]
+	TPS_SECRET=$BATS_TEST_TMPDIR/secret refused 1 "was made with another" tps "${words[@]:0:4}"
 }
 
 @test "a key that no header could carry is refused" {

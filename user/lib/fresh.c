@@ -235,6 +235,24 @@ static int capacities_agree(const struct tps_gate *gate, const struct tps_gate_o
 	return 0;
 }
 
+/* So is the secret, which one that is named now must be. */
+static int secret_agrees(const struct tps_gate *gate, const struct tps_gate_options *options,
+			 struct tps_why *why)
+{
+	const char *file = tps_secret_given(options->secret_file);
+	__u64 secret[2];
+	int err = file ? tps_secret_read(file, secret, NULL) : 0;
+
+	if (err && err != -ENOENT)
+		return tps_secret_read(file, secret, why);
+	if (!file || (!err && !memcmp(secret, gate->control->secret, sizeof(secret))))
+		return 0;
+	return tps_why_say(why, -EEXIST,
+			   "secret '%s': the gate at '%s' was made with another; detach --all "
+			   "--forget first, then attach anew",
+			   file, gate->root);
+}
+
 /* Open the gate below @root, or make it. */
 static int gate_have(const char *root, const struct tps_gate_options *options,
 		     struct tps_gate **ret_gate, struct tps_why *why)
@@ -246,6 +264,8 @@ static int gate_have(const char *root, const struct tps_gate_options *options,
 		err = tps_hold_pinned(root, TPS_WRITE, &gate, why);
 		if (!err)
 			err = capacities_agree(gate, options, why);
+		if (!err)
+			err = secret_agrees(gate, options, why);
 	} else {
 		tps_pins_remove(root);
 		err = gate_load(root, options, &gate, why);

@@ -26,11 +26,18 @@
 /* What the fingerprint is the hash of. */
 static const char fingerprint_text[] = "tps secret";
 
-const char *tps_secret_choose(const char *given)
+const char *tps_secret_given(const char *option)
 {
-	const char *chosen = given ? given : getenv(TPS_SECRET_ENV);
+	const char *given = option ? option : getenv(TPS_SECRET_ENV);
 
-	return chosen && *chosen ? chosen : TPS_SECRET_DEFAULT;
+	return given && *given ? given : NULL;
+}
+
+const char *tps_secret_choose(const char *option)
+{
+	const char *given = tps_secret_given(option);
+
+	return given ? given : TPS_SECRET_DEFAULT;
 }
 
 /* Sixteen bytes in hex, the first byte first. */
@@ -94,6 +101,9 @@ int tps_secret_read(const char *file, __u64 ret_secret[2], struct tps_why *why)
 		return tps_why_say(why, -EPERM,
 				   "secret '%s': open to others (mode %03o); chmod 600 it", file,
 				   st.st_mode & 0777);
+	if (st.st_uid && st.st_uid != geteuid())
+		return tps_why_say(why, -EPERM, "secret '%s': belongs to user %u, expected root%s",
+				   file, st.st_uid, geteuid() ? " or oneself" : "");
 	got = bytes_read(fd, text, sizeof(text));
 	if (got < 0)
 		return tps_why_say(why, got, "secret '%s': %s", file, strerror(-got));

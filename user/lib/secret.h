@@ -13,12 +13,14 @@
 #define TPS_SECRET_ENV "TPS_SECRET"
 #define TPS_KEY_TEXT 47 /* hash:<8 hex>:<32 hex>, with the NUL */
 
-/* The file to use: @given (--secret) if not NULL, else the environment's TPS_SECRET, else the
- * default. */
-const char *tps_secret_choose(const char *given);
+/* The file that was named: @option (--secret) if not NULL, else the environment's TPS_SECRET, else
+ * NULL. */
+const char *tps_secret_given(const char *option);
+/* The file to use: that one, else the default. */
+const char *tps_secret_choose(const char *option);
 
-/* 32 hex digits and a newline. -ENOENT: none there; -EPERM: open to others; -EINVAL: not of the
- * form. */
+/* 32 hex digits and a newline. -ENOENT: none there; -EPERM: open to others, or of another user than
+ * root or oneself; -EINVAL: not of the form. */
 int tps_secret_read(const char *file, __u64 ret_secret[2], struct tps_why *why);
 /* tps_secret_read(), made from getrandom(2) when it is not there. */
 int tps_secret_make(const char *file, __u64 ret_secret[2], struct tps_why *why);
