@@ -743,6 +743,22 @@ le()
 	assert_equal "$(entries | jq -c '[.callers, .limits]')" '[4,4]'
 }
 
+@test "a key that is waited for keeps nobody from the kill switch" {
+	local setting
+
+	mkfifo "$BATS_TEST_TMPDIR/pipe"
+	"$tpsctl" set caller acme --key-file - <"$BATS_TEST_TMPDIR/pipe" 3>&- &
+	setting=$!
+	exec 4>"$BATS_TEST_TMPDIR/pipe"
+	sleep 0.5
+	changed pause
+	assert_equal "$(tps -j status | jq -r .state)" paused
+	printf 'first key' >&4
+	exec 4>&-
+	wait "$setting"
+	assert_equal "$(tps -j show caller acme | jq '.keys | length')" 1
+}
+
 @test "twenty commands at once: none is lost" {
 	local i pids=()
 

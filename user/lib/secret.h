@@ -28,12 +28,19 @@ int tps_secret_make(const char *file, __u64 ret_secret[2], struct tps_why *why);
 /* Which secret it is, without telling it. */
 __u32 tps_secret_fingerprint(const __u64 secret[2]);
 
-/* The hash of the key in @file (`-`: stdin): one trailing newline is dropped; 1 ..
- * TPS_KEY_BYTES_MAX bytes, none of them a control character or a blank at an end. */
-int tps_key_read(const char *file, const __u64 secret[2], struct tps_key *ret_key,
-		 struct tps_why *why);
-/* The hash of @bytes. */
-void tps_key_hash(const void *bytes, __u32 len, const __u64 secret[2], struct tps_key *ret_key);
+/* An API key itself, for as long as it takes to hash it. */
+struct tps_api_key {
+	__u32 len;
+	__u8 bytes[TPS_KEY_BYTES_MAX +
+		   2]; /* what tells that a file has more, or ends in a newline */
+};
+
+/* The key in @file (`-`: stdin): one trailing newline is dropped; 1 .. TPS_KEY_BYTES_MAX bytes,
+ * none of them a control character or a blank at an end. May wait for ever: take no lock before. */
+int tps_api_key_read(const char *file, struct tps_api_key *ret_key, struct tps_why *why);
+void tps_api_key_forget(struct tps_api_key *key);
+
+void tps_key_hash(const struct tps_api_key *key, const __u64 secret[2], struct tps_key *ret_hash);
 
 /* `hash:3fa9…:…`. One made with another secret is refused. */
 int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_key,
