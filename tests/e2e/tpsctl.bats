@@ -759,6 +759,27 @@ le()
 	assert_equal "$(tps -j show caller acme | jq '.keys | length')" 1
 }
 
+@test "a lock that is held is waited for, its holder named, and not for ever" {
+	local holder waiting began=$SECONDS
+
+	flock "$lab_root.lock" sleep 60 3>&- &
+	holder=$!
+	wait_until 5 grep -q "FLOCK .* $holder " /proc/locks
+	"$tpsctl" list tiers >/dev/null 2>"$BATS_TEST_TMPDIR/reader" 3>&- &
+	waiting=$!
+	run --separate-stderr tps pause
+	kill "$(pgrep -P "$holder")"
+	assert_failure 1
+	between 29 $((SECONDS - began)) 60
+	assert_equal "${stderr_lines[0]}" \
+		"tpsctl: note: waiting for process $holder, which holds '$lab_root.lock'"
+	assert_equal "${stderr_lines[1]}" "tpsctl: lock '$lab_root.lock': process $holder holds it,\
+ for over 30 s: end it, or try again"
+	run wait "$waiting"
+	assert_equal "$(cat "$BATS_TEST_TMPDIR/reader")" "$stderr"
+	changed pause
+}
+
 @test "twenty commands at once: none is lost" {
 	local i pids=()
 

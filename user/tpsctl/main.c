@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lock.h"
 #include "log.h"
 #include "verbs.h"
 
@@ -139,6 +140,11 @@ static enum outcome version(struct session *session, int argc, char **argv)
 	return DONE;
 }
 
+static void wait_note(const char *text)
+{
+	note("%s", text);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct verb none = {"", "[--root DIR] [-j] [-v] VERB ...; tpsctl help", "",
@@ -149,6 +155,7 @@ int main(int argc, char **argv)
 	int first = 1;
 
 	tps_log_libbpf(false);
+	tps_lock_on_wait(wait_note);
 	/* The options before the verb: getopt_long would look behind it, where others hold. */
 	while (first < argc && argv[first][0] == '-') {
 		bool takes = !strcmp(argv[first], "--root") && first + 1 < argc;
