@@ -204,3 +204,34 @@ kill_at_each_call()
 	assert_failure 1
 	tps delete caller victim
 }
+
+# What there is of the victim, and of all identities.
+victim_state()
+{
+	tps -j show caller victim | jq -cS 'del(.allowed, .refused, .banned, .would_refuse)'
+	occupied
+}
+
+@test "a change that fails at any of its calls has changed nothing" {
+	local n before failures=0
+	local words=(set caller victim --rate 2/h --burst 9 --source 203.0.113.48/28
+		--source 2001:db8:c:30::/60 --key-file "$lab_dir/another")
+
+	printf 'key-of-victim' >"$lab_dir/victim"
+	printf 'another-key' >"$lab_dir/another"
+	for ((n = 1; n < 500; n++)); do
+		tps set caller victim --rate 1/h --burst 4 --source 203.0.113.32/28 \
+			--source 2001:db8:c:20::/60 --key-file "$lab_dir/victim"
+		before=$(victim_state)
+		run strace -o "$lab_dir/calls" -e trace=bpf \
+			-e inject="bpf:error=ENOMEM:when=$n" "$tpsctl" "${words[@]}" 3>&-
+		grep -q INJECTED "$lab_dir/calls" || break
+		if ((status)); then
+			assert_equal "$(victim_state)" "$before"
+			failures=$((failures + 1))
+		fi
+	done
+	assert_success
+	between 20 "$failures" "$((n - 1))"
+	tps delete caller victim
+}

@@ -410,6 +410,21 @@ static int key_put(struct tps_gate *gate, const struct tps_key *key, struct tps_
 	return err;
 }
 
+/* Take the first @keys and @sources of the new identities away again. */
+static void identities_take_back(struct tps_gate *gate, struct plan *plan, size_t keys,
+				 size_t sources)
+{
+	for (size_t i = 0; i < keys; i++)
+		tps_key_remove(gate, plan->put_keys[i]);
+	for (size_t i = 0; i < plan->put_source_count; i++) {
+		if (i < sources)
+			tps_source_remove(gate, plan->put_sources[i]);
+		tps_source_count(&plan->counts, plan->put_sources[i], -1);
+	}
+	if (plan->touches_sources)
+		tps_source_counts_set(gate, &plan->counts);
+}
+
 /* Write the identities that are new. Whatever fails is undone. */
 static int identities_put(struct tps_gate *gate, struct plan *plan, struct tps_why *why)
 {
@@ -427,15 +442,7 @@ static int identities_put(struct tps_gate *gate, struct plan *plan, struct tps_w
 	}
 	if (!err)
 		return 0;
-	for (size_t i = 0; i < keys; i++)
-		tps_key_remove(gate, plan->put_keys[i]);
-	for (size_t i = 0; i < plan->put_source_count; i++) {
-		if (i < sources)
-			tps_source_remove(gate, plan->put_sources[i]);
-		tps_source_count(&plan->counts, plan->put_sources[i], -1);
-	}
-	if (plan->touches_sources)
-		tps_source_counts_set(gate, &plan->counts);
+	identities_take_back(gate, plan, keys, sources);
 	return full(plan->name, map, err, why);
 }
 
@@ -485,16 +492,21 @@ static int new_write(struct tps_gate *gate, struct plan *plan, struct tps_why *w
 	return 0;
 }
 
+/* What can fail comes first and is undone; the limit and what goes cannot. */
 static int change_write(struct tps_gate *gate, struct plan *plan, struct tps_why *why)
 {
 	int err = identities_put(gate, plan, why);
 
 	if (err)
 		return err;
-	tps_slot_put(gate, plan->slot, &plan->limit);
 	err = record_put(gate, plan->name, &plan->record);
+	if (err) {
+		identities_take_back(gate, plan, plan->put_key_count, plan->put_source_count);
+		return full(plan->name, "callers", err, why);
+	}
+	tps_slot_put(gate, plan->slot, &plan->limit);
 	identities_remove(gate, plan);
-	return err;
+	return 0;
 }
 
 int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_caller_change *change,
