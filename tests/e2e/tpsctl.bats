@@ -268,6 +268,10 @@ unchanged()
 		'["192.0.2.0/25","192.0.2.128/25"]'
 	refused 2 "either replaced or edited" \
 		tps set caller acme --source 192.0.2.0/24 --add-source 198.51.100.0/24
+	refused 2 "source '192.0.2.0/25' is both added and removed" \
+		tps set caller acme --add-source 192.0.2.0/25 --remove-source 192.0.2.0/25
+	refused 2 "a key is both added and removed" tps set caller acme \
+		--add-key-file "$BATS_TEST_TMPDIR/first" --remove-key-hash "$(tps key hash "$BATS_TEST_TMPDIR/first")"
 	tps set caller acme --no-sources
 	assert_equal "$(tps -j show caller acme | jq -c .sources)" '[]'
 }

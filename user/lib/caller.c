@@ -301,6 +301,10 @@ static int sources_plan(const struct tps_gate *gate, const struct tps_sources_ch
 		if (is_listed(&change->add[i], change->add, i))
 			return tps_why_say(why, -EINVAL, "caller '%s': source '%s' is given twice",
 					   plan->name, tps_prefix_print(&change->add[i], text));
+		if (is_listed(&change->add[i], change->remove, change->remove_count))
+			return tps_why_say(why, -EINVAL,
+					   "caller '%s': source '%s' is both added and removed",
+					   plan->name, tps_prefix_print(&change->add[i], text));
 	}
 	err = sources_compare(gate, change, plan, has, why);
 	for (size_t i = 0; i < change->add_count && !err; i++) {
@@ -357,6 +361,10 @@ static int keys_plan(const struct tps_gate *gate, const struct tps_keys_change *
 	for (size_t i = 0; i < change->add_count && !err; i++) {
 		if (is_listed_key(&change->add[i], change->add, i))
 			return tps_why_say(why, -EINVAL, "caller '%s': a key is given twice",
+					   plan->name);
+		if (is_listed_key(&change->add[i], change->remove, change->remove_count))
+			return tps_why_say(why, -EINVAL,
+					   "caller '%s': a key is both added and removed",
 					   plan->name);
 		err = key_plan(gate, &change->add[i], plan, why);
 	}
