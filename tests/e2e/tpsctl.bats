@@ -126,7 +126,15 @@ unchanged()
 		# shellcheck disable=SC2086
 		unchanged $words
 	done
-	changed ban 192.0.2.7
+	for words in "ban 192.0.2.7" "ban 192.0.2.7 --reason loud" "ban 2001:db8::/64 --reason loud" \
+		"ban caller:acme" "ban caller:acme --reason loud"; do
+		# shellcheck disable=SC2086
+		changed $words
+		# shellcheck disable=SC2086
+		unchanged $words
+	done
+	changed ban 192.0.2.7 --for 1h --reason loud
+	changed ban 192.0.2.7 --for 1h --reason loud # an hour from now
 	changed unban 192.0.2.7
 	unchanged unban 192.0.2.7
 	changed delete caller acme
@@ -782,6 +790,23 @@ le()
 	run wait "$waiting"
 	assert_equal "$(cat "$BATS_TEST_TMPDIR/reader")" "$stderr"
 	changed pause
+}
+
+@test "a ban that a killed command left without its length is finished by the same command" {
+	local bytes
+
+	tps ban 203.0.113.9
+	tps set listener log --port 5000 --protocol udp
+	mapfile -t bytes < <(bpftool -j map dump pinned "$lab_root/control" | jq -r '.[0].value[]')
+	# control.ban_lengths4, as the killed command found it
+	bpftool map update pinned "$lab_root/control" key 0 0 0 0 \
+		value "${bytes[@]:0:48}" 0 0 0 0 0 0 0 0 "${bytes[@]:56}"
+	run datagrams 5000 203.0.113.9 2
+	assert_output 2
+	changed ban 203.0.113.9
+	unchanged ban 203.0.113.9
+	run datagrams 5000 203.0.113.9 2
+	assert_output 0
 }
 
 @test "twenty commands at once: none is lost" {
