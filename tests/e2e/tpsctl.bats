@@ -147,6 +147,60 @@ unchanged()
 		"$(env -u TPS_ROOT "$tpsctl" list tiers -j --root "$lab_root")"
 }
 
+# words_of VERB: with these it succeeds.
+words_of()
+{
+	case $1 in
+	attach | detach) echo "$1 $lab_device --netns $(lab_netns server)" ;;
+	"set tier") echo "$1 gold --rate 10/s" ;;
+	"set default-tier" | "show tier") echo "$1 free" ;;
+	"set listener") echo "$1 api --port 80 --protocol http" ;;
+	"set caller" | "show caller") echo "$1 acme" ;;
+	"show listener") echo "$1 log" ;;
+	delete\ *) echo "$1 gold --if-exists" ;;
+	"key hash") echo "$1 $BATS_TEST_TMPDIR/first" ;;
+	ban | unban) echo "$1 192.0.2.7" ;;
+	status | pause | resume | observe | enforce | list\ * | version | help) echo "$1" ;;
+	*) fail "no words for the verb '$1'" ;;
+	esac
+}
+
+@test "every verb takes -j, before it and after it" {
+	local verb words count=0
+
+	tps set listener log --port 5000 --protocol udp
+	while read -r verb; do
+		words=$(words_of "$verb")
+		# shellcheck disable=SC2086
+		for words in "-j $words" "$words -j"; do
+			run --separate-stderr "$tpsctl" $words
+			assert_success
+			jq -e . <<<"$output" >/dev/null || fail "$words: no JSON: $output"
+		done
+		# shellcheck disable=SC2086
+		assert_equal "$(tps -j help $verb | jq -r .verb)" "$verb"
+		# shellcheck disable=SC2086
+		assert_equal "$(tps $verb -h -j)" "$(tps help $verb -j)"
+		count=$((count + 1))
+	done < <(tps -j help | jq -r '.[].verb')
+	((count > 25))
+	assert_equal "$(tps --help -j | jq length)" "$count"
+	assert_equal "$(tps -h)" "$(tps help)"
+}
+
+@test "what cannot be written down is a failure" {
+	local words
+
+	tps set listener log --port 5000 --protocol udp
+	for words in status "status -j" "list listeners" "show listener log" help "help ban" "ban -h" \
+		"key hash $BATS_TEST_TMPDIR/first" version "-j pause"; do
+		# shellcheck disable=SC2016,SC2086
+		run --separate-stderr bash -c '"$@" >/dev/full' - "$tpsctl" $words
+		assert_failure 1
+		assert_equal "$stderr" "tpsctl: standard output: No space left on device"
+	done
+}
+
 @test "words that mean nothing are told by name and end with 2" {
 	refused 2 "verb 'nonsense'" tps nonsense
 	refused 2 "'set tier'" tps set nonsense

@@ -12,9 +12,26 @@
 #include "log.h"
 #include "root.h"
 
-static void usage_print(FILE *to, const struct verb *verb)
+json_t *verb_json(const struct verb *verb)
 {
-	fprintf(to, "usage: tpsctl %s%s%s\n", verb->name, *verb->usage ? " " : "", verb->usage);
+	return json_pack("{s:s, s:s, s:s}", "verb", verb->name, "usage", verb->usage, "help",
+			 verb->help);
+}
+
+void verb_show(const struct session *session, const struct verb *verb)
+{
+	if (!print_json(session, verb_json(verb)))
+		printf("usage: tpsctl %s%s%s\n%s\n", verb->name, *verb->usage ? " " : "",
+		       verb->usage, verb->help);
+}
+
+enum outcome finish(enum outcome outcome)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return outcome;
+	fprintf(stderr, "tpsctl: standard output: %s\n", strerror(errno ? errno : EIO));
+	return outcome == DONE ? FAILED : outcome;
 }
 
 int option_next(struct session *session, int argc, char **argv, const struct option *options)
@@ -37,9 +54,8 @@ int option_next(struct session *session, int argc, char **argv, const struct opt
 			session->root = optarg;
 			break;
 		case 'h':
-			usage_print(stdout, session->verb);
-			printf("%s\n", session->verb->help);
-			exit(DONE);
+			session->help = true;
+			break;
 		case ':':
 			misused(session, "option '%s': it needs a value", argv[optind - 1]);
 			return '?';
@@ -47,6 +63,11 @@ int option_next(struct session *session, int argc, char **argv, const struct opt
 			misused(session, "option '%s': unknown",
 				argv[optind > at ? optind - 1 : at]);
 			return '?';
+		case -1:
+			if (!session->help || !session->verb->run)
+				return option;
+			verb_show(session, session->verb);
+			exit(finish(DONE));
 		default:
 			return option;
 		}
