@@ -201,6 +201,16 @@ words_of()
 	done
 }
 
+@test "an error is one line, whatever it is about" {
+	local text=$'a\nb'
+
+	refused 2 'a\x0ab' tps "$text"
+	refused 2 'a\x0ab' tps set "$text"
+	refused 2 'a\x0ab' tps status "$text"
+	refused 2 'a\x0ab' tps set tier "$text" --rate 1/s
+	refused 2 'a\x0ab' tps set listener api --port 80 --protocol http --key-header "$text"
+}
+
 @test "words that mean nothing are told by name and end with 2" {
 	refused 2 "verb 'nonsense'" tps nonsense
 	refused 2 "'set tier'" tps set nonsense

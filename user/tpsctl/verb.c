@@ -120,28 +120,39 @@ enum outcome rejected(const struct session *session, int err, const struct tps_w
 	return (err == -EINVAL || err == -ERANGE) && why->text[0] ? USAGE : FAILED;
 }
 
+/* As one line. */
+static const char *line_text(const char *format, va_list arguments, struct tps_why *line)
+{
+	char text[sizeof(line->text)];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	tps_why_say(line, 0, "%s", text);
+	return line->text;
+}
+
 enum outcome misused(const struct session *session, const char *format, ...)
 {
+	const struct verb *verb = session->verb;
+	const char *gap = *verb->name ? " " : "";
+	struct tps_why line = {};
 	va_list arguments;
 
-	fprintf(stderr, "tpsctl %s: ", session->verb->name);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "tpsctl%s%s: %s; usage: tpsctl%s%s%s%s\n", gap, verb->name,
+		line_text(format, arguments, &line), gap, verb->name, *verb->usage ? " " : "",
+		verb->usage);
 	va_end(arguments);
-	fprintf(stderr, "; usage: tpsctl %s%s%s\n", session->verb->name,
-		*session->verb->usage ? " " : "", session->verb->usage);
 	return USAGE;
 }
 
 void note(const char *format, ...)
 {
+	struct tps_why line = {};
 	va_list arguments;
 
-	fputs("tpsctl: note: ", stderr);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "tpsctl: note: %s\n", line_text(format, arguments, &line));
 	va_end(arguments);
-	fputc('\n', stderr);
 }
 
 bool print_json(const struct session *session, json_t *json)
