@@ -99,6 +99,15 @@ one_line()
 	assert_failure 2
 	run lab_run server "$tpsd" attach
 	assert_failure 2
+	run lab_run server "$tpsd" --bogus
+	assert_failure 2
+	assert_output "tpsd: option '--bogus': unknown, see \`tpsd --help\`"
+	run lab_run server "$tpsd" -xv
+	assert_failure 2
+	assert_output "tpsd: option '-xv': unknown, see \`tpsd --help\`"
+	run lab_run server "$tpsd" --listen
+	assert_failure 2
+	assert_output "tpsd: option '--listen': it needs a value, see \`tpsd --help\`"
 }
 
 @test "an address that is taken is named, and tpsd ends with 1" {
