@@ -290,6 +290,7 @@ words_of()
 	refused 2 "it needs a protocol" tps set listener api --port 80
 	refused 2 "it needs 1 to 16 ports" tps set listener api --protocol http
 	refused 2 "port '80,80'" tps set listener api --protocol http --port 80,80
+	refused 2 "at most 16 ports" tps set listener api --protocol http --port "$(seq -s, 1 17)"
 	refused 2 "port '65536'" tps set listener api --protocol http --port 65536
 	tps set listener api --port 80 --protocol http
 	refused 1 "port '80' is of listener 'api'" tps set listener other --port 80 --protocol tcp
