@@ -211,9 +211,9 @@ enum outcome show_listener(struct session *session, int argc, char **argv)
 	char **name;
 	int number, err;
 
-	if (!totals || !words_only(session, argc, argv, 1, &name))
+	if (!words_only(session, argc, argv, 1, &name))
 		return USAGE;
-	err = gate_open(session, TPS_READ, &gate, &why);
+	err = totals ? gate_open(session, TPS_READ, &gate, &why) : -ENOMEM;
 	if (err)
 		return failed(session, err, &why);
 	number = tps_listener_need(gate, *name, &why);

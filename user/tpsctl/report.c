@@ -4,6 +4,8 @@
  */
 #include "report.h"
 
+#include <errno.h>
+
 #include "counts.h"
 #include "label.h"
 #include "text.h"
@@ -97,7 +99,7 @@ json_t *listener_json(const struct tps_gate *gate, int number, const struct tps_
 int listeners_json(const struct tps_gate *gate, json_t *ret_rows)
 {
 	_cleanup_free_ struct tps_totals *totals = calloc(TPS_LISTENERS_MAX, sizeof(*totals));
-	int err = totals ? tps_totals_read(gate, totals) : -1;
+	int err = totals ? tps_totals_read(gate, totals) : -ENOMEM;
 
 	for (int i = 1; i < TPS_LISTENERS_MAX && !err; i++) {
 		if (gate->listeners[i].protocol)
