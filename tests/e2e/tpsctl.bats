@@ -481,6 +481,28 @@ words_of()
 	assert_equal "$(tps -j list tiers --sort name | jq -c 'map(.name)')" '["bronze","free","gold"]'
 }
 
+@test "a field to sort by is a field, on an empty list too" {
+	local nouns
+
+	for nouns in tiers listeners callers strangers bans; do
+		refused 2 "--sort 'nonsense': expected one of " tps list "$nouns" --sort nonsense
+	done
+	tps set listener log --port 5000 --protocol udp
+	tps set caller acme
+	tps ban caller:acme
+	run datagrams 5000 203.0.113.1 1
+	for nouns in tiers listeners callers strangers bans; do
+		tps -j list "$nouns" | jq -r '.[0] | keys[]' >"$BATS_TEST_TMPDIR/fields"
+		[[ -s $BATS_TEST_TMPDIR/fields ]]
+		while read -r field; do
+			tps -j list "$nouns" --sort "$field" >/dev/null
+		done <"$BATS_TEST_TMPDIR/fields"
+		run tps list "$nouns" --sort nonsense
+		assert_equal "$(sed 's/.*one of //; s/; usage.*//' <<<"$output" | tr -d ' ' | tr , '\n' | sort)" \
+			"$(sort "$BATS_TEST_TMPDIR/fields")"
+	done
+}
+
 @test "a device that another program holds is refused by name and left alone" {
 	ip netns add "$lab_id-other"
 	ip -n "$lab_id-other" link add taken type veth peer name peer

@@ -165,10 +165,9 @@ static int bans_json(const struct tps_gate *gate, json_t *ret_rows)
 
 enum outcome list_bans(struct session *session, int argc, char **argv)
 {
-	static const struct column columns[] = {{"BANNED", "banned", false},
-						{"LEFT", "left", false},
-						{"REASON", "reason", false},
-						{}};
+	static const struct column columns[] = {
+		{"BANNED", "banned", false}, {"LEFT", "left", false}, {"REASON", "reason", false},
+		{.key = "left_s"},           {.key = "made_unix_s"},  {}};
 
 	return list_rows(session, argc, argv, bans_json, columns);
 }

@@ -195,6 +195,11 @@ static const struct column columns[] = {{"NAME", "name", false},
 					{"REFUSED", "refused", true},
 					{"BANNED", "banned", true},
 					{"WOULD_REFUSE", "would_refuse", true},
+					{.key = "refuse"},
+					{.key = "key_headers"},
+					{.key = "burst"},
+					{.key = "unproven"},
+					{.key = "mostly_unproven"},
 					{}};
 
 enum outcome list_listeners(struct session *session, int argc, char **argv)

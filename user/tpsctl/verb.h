@@ -83,19 +83,18 @@ int gate_open(const struct session *session, enum tps_access access, struct tps_
 	      struct tps_why *why);
 #define _cleanup_gate_ _cleanup_(tps_gate_close_at_end)
 
-/* ---- tables: rows are JSON objects, so that text and -j say the same */
+/* ---- tables: rows are JSON objects, so that text and -j say the same. First the columns that are
+ * shown, then the other fields, without a title; the end has no key. */
 struct column {
 	const char *title;
 	const char *key;
 	bool right; /* aligned to the right */
 };
 
-/* Print the array @rows; columns end with a NULL title. Arrays are joined by commas, null is `-`.
- */
+/* Print the array @rows. Arrays are joined by commas, null is `-`. */
 void table_print(const json_t *rows, const struct column *columns);
-/* Sort the array @rows in place by @key: numbers falling, text rising. False: no row has that key.
- */
-bool table_sort(json_t *rows, const char *key);
+/* Sort the array @rows in place by @key: numbers falling, text rising. */
+void table_sort(json_t *rows, const char *key);
 
 /* ---- verbs that are alike for every noun */
 
