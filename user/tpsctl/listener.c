@@ -199,12 +199,21 @@ static const struct column columns[] = {{"NAME", "name", false},
 					{.key = "key_headers"},
 					{.key = "burst"},
 					{.key = "unproven"},
-					{.key = "mostly_unproven"},
 					{}};
+
+static int rows_json(const struct tps_gate *gate, json_t *ret_rows)
+{
+	_cleanup_free_ struct tps_totals *totals = calloc(TPS_LISTENERS_MAX, sizeof(*totals));
+	int err = totals ? tps_totals_read(gate, totals) : -ENOMEM;
+
+	if (!err)
+		listeners_json(gate, totals, ret_rows);
+	return err;
+}
 
 enum outcome list_listeners(struct session *session, int argc, char **argv)
 {
-	return list_rows(session, argc, argv, listeners_json, columns);
+	return list_rows(session, argc, argv, rows_json, columns);
 }
 
 enum outcome show_listener(struct session *session, int argc, char **argv)
