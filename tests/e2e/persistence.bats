@@ -94,14 +94,28 @@ daemon_end()
 	has_xdp
 }
 
-@test "a gate whose device goes takes nothing along" {
-	local before
+@test "a device that goes takes nothing along, and is told and attached when it has come back" {
+	local before server
+	server=$(lab_netns server)
 
 	before=$(verdicts one refused)
-	ip -n "$(lab_netns server)" link set dev "$lab_device" down
-	ip -n "$(lab_netns server)" link set dev "$lab_device" up
+	ip -n "$server" link add spare0 type veth peer name spare1
+	tps attach spare0 --netns "$server"
+	ip -n "$server" link del spare0
+	run tps status
+	assert_line "warning: device 'spare0': wanted, but the gate is not on it"
 	has_xdp
 	assert_equal "$(verdicts one refused)" "$before"
+	ip -n "$server" link add spare0 type veth peer name spare1
+	run tps status
+	assert_line "warning: device 'spare0': wanted, but the gate is not on it"
+	run tps -j attach spare0 --netns "$server"
+	assert_output '{"changed": true}'
+	ip -n "$server" -d link show dev spare0 | grep -q 'prog/xdp'
+	run tps status
+	refute_line --partial spare0\'
+	tps detach spare0 --netns "$server"
+	ip -n "$server" link del spare0
 }
 
 @test "under ip netns exec a first attach is refused, and says how to do it" {
@@ -188,5 +202,36 @@ kill_at_each_call()
 	done
 	run tps set caller four --rate 1/h
 	assert_failure 1
+	tps delete caller victim
+}
+
+# What there is of the victim, and of all identities.
+victim_state()
+{
+	tps -j show caller victim | jq -cS 'del(.allowed, .refused, .banned, .would_refuse)'
+	occupied
+}
+
+@test "a change that fails at any of its calls has changed nothing" {
+	local n before failures=0
+	local words=(set caller victim --rate 2/h --burst 9 --source 203.0.113.48/28
+		--source 2001:db8:c:30::/60 --key-file "$lab_dir/another")
+
+	printf 'key-of-victim' >"$lab_dir/victim"
+	printf 'another-key' >"$lab_dir/another"
+	for ((n = 1; n < 500; n++)); do
+		tps set caller victim --rate 1/h --burst 4 --source 203.0.113.32/28 \
+			--source 2001:db8:c:20::/60 --key-file "$lab_dir/victim"
+		before=$(victim_state)
+		run strace -o "$lab_dir/calls" -e trace=bpf \
+			-e inject="bpf:error=ENOMEM:when=$n" "$tpsctl" "${words[@]}" 3>&-
+		grep -q INJECTED "$lab_dir/calls" || break
+		if ((status)); then
+			assert_equal "$(victim_state)" "$before"
+			failures=$((failures + 1))
+		fi
+	done
+	assert_success
+	between 20 "$failures" "$((n - 1))"
 	tps delete caller victim
 }

@@ -126,7 +126,15 @@ unchanged()
 		# shellcheck disable=SC2086
 		unchanged $words
 	done
-	changed ban 192.0.2.7
+	for words in "ban 192.0.2.7" "ban 192.0.2.7 --reason loud" "ban 2001:db8::/64 --reason loud" \
+		"ban caller:acme" "ban caller:acme --reason loud"; do
+		# shellcheck disable=SC2086
+		changed $words
+		# shellcheck disable=SC2086
+		unchanged $words
+	done
+	changed ban 192.0.2.7 --for 1h --reason loud
+	changed ban 192.0.2.7 --for 1h --reason loud # an hour from now
 	changed unban 192.0.2.7
 	unchanged unban 192.0.2.7
 	changed delete caller acme
@@ -137,6 +145,70 @@ unchanged()
 	assert_equal "$(tps -j list tiers)" "$(tps list tiers -j)"
 	assert_equal "$(env -u TPS_ROOT "$tpsctl" --root "$lab_root" -j list tiers)" \
 		"$(env -u TPS_ROOT "$tpsctl" list tiers -j --root "$lab_root")"
+}
+
+# words_of VERB: with these it succeeds.
+words_of()
+{
+	case $1 in
+	attach | detach) echo "$1 $lab_device --netns $(lab_netns server)" ;;
+	"set tier") echo "$1 gold --rate 10/s" ;;
+	"set default-tier" | "show tier") echo "$1 free" ;;
+	"set listener") echo "$1 api --port 80 --protocol http" ;;
+	"set caller" | "show caller") echo "$1 acme" ;;
+	"show listener") echo "$1 log" ;;
+	delete\ *) echo "$1 gold --if-exists" ;;
+	"key hash") echo "$1 $BATS_TEST_TMPDIR/first" ;;
+	ban | unban) echo "$1 192.0.2.7" ;;
+	status | pause | resume | observe | enforce | list\ * | version | help) echo "$1" ;;
+	*) fail "no words for the verb '$1'" ;;
+	esac
+}
+
+@test "every verb takes -j, before it and after it" {
+	local verb words count=0
+
+	tps set listener log --port 5000 --protocol udp
+	while read -r verb; do
+		words=$(words_of "$verb")
+		# shellcheck disable=SC2086
+		for words in "-j $words" "$words -j"; do
+			run --separate-stderr "$tpsctl" $words
+			assert_success
+			jq -e . <<<"$output" >/dev/null || fail "$words: no JSON: $output"
+		done
+		# shellcheck disable=SC2086
+		assert_equal "$(tps -j help $verb | jq -r .verb)" "$verb"
+		# shellcheck disable=SC2086
+		assert_equal "$(tps $verb -h -j)" "$(tps help $verb -j)"
+		count=$((count + 1))
+	done < <(tps -j help | jq -r '.[].verb')
+	((count > 25))
+	assert_equal "$(tps --help -j | jq length)" "$count"
+	assert_equal "$(tps -h)" "$(tps help)"
+}
+
+@test "what cannot be written down is a failure" {
+	local words
+
+	tps set listener log --port 5000 --protocol udp
+	for words in status "status -j" "list listeners" "show listener log" help "help ban" "ban -h" \
+		"key hash $BATS_TEST_TMPDIR/first" version "-j pause"; do
+		# shellcheck disable=SC2016,SC2086
+		run --separate-stderr bash -c '"$@" >/dev/full' - "$tpsctl" $words
+		assert_failure 1
+		assert_equal "$stderr" "tpsctl: standard output: No space left on device"
+	done
+}
+
+@test "an error is one line, whatever it is about" {
+	local text=$'a\nb'
+
+	refused 2 'a\x0ab' tps "$text"
+	refused 2 'a\x0ab' tps set "$text"
+	refused 2 'a\x0ab' tps status "$text"
+	refused 2 'a\x0ab' tps set tier "$text" --rate 1/s
+	refused 2 'a\x0ab' tps set listener api --port 80 --protocol http --key-header "$text"
 }
 
 @test "words that mean nothing are told by name and end with 2" {
@@ -218,6 +290,7 @@ unchanged()
 	refused 2 "it needs a protocol" tps set listener api --port 80
 	refused 2 "it needs 1 to 16 ports" tps set listener api --protocol http
 	refused 2 "port '80,80'" tps set listener api --protocol http --port 80,80
+	refused 2 "at most 16 ports" tps set listener api --protocol http --port "$(seq -s, 1 17)"
 	refused 2 "port '65536'" tps set listener api --protocol http --port 65536
 	tps set listener api --port 80 --protocol http
 	refused 1 "port '80' is of listener 'api'" tps set listener other --port 80 --protocol tcp
@@ -268,6 +341,10 @@ unchanged()
 		'["192.0.2.0/25","192.0.2.128/25"]'
 	refused 2 "either replaced or edited" \
 		tps set caller acme --source 192.0.2.0/24 --add-source 198.51.100.0/24
+	refused 2 "source '192.0.2.0/25' is both added and removed" \
+		tps set caller acme --add-source 192.0.2.0/25 --remove-source 192.0.2.0/25
+	refused 2 "a key is both added and removed" tps set caller acme \
+		--add-key-file "$BATS_TEST_TMPDIR/first" --remove-key-hash "$(tps key hash "$BATS_TEST_TMPDIR/first")"
 	tps set caller acme --no-sources
 	assert_equal "$(tps -j show caller acme | jq -c .sources)" '[]'
 }
@@ -288,6 +365,22 @@ unchanged()
 	refused 2 "expected hash:" tps set caller acme --key-hash "${hash%?}"
 	chmod 644 "$BATS_TEST_TMPDIR/secret"
 	refused 1 "open to others" tps key hash --secret "$BATS_TEST_TMPDIR/secret" /dev/null
+	chmod 600 "$BATS_TEST_TMPDIR/secret"
+	chown 65534 "$BATS_TEST_TMPDIR/secret"
+	refused 1 "belongs to user 65534, expected root" \
+		tps key hash --secret "$BATS_TEST_TMPDIR/secret" "$BATS_TEST_TMPDIR/first"
+}
+
+@test "a secret that is named is the gate's, or refused" {
+	local words=(attach "$lab_device" --netns "$(lab_netns server)" --secret)
+
+	unchanged "${words[@]}" "$lab_dir/secret"
+	printf '%032d\n' 7 >"$BATS_TEST_TMPDIR/secret"
+	chmod 600 "$BATS_TEST_TMPDIR/secret"
+	refused 1 "was made with another" tps "${words[@]}" "$BATS_TEST_TMPDIR/secret"
+	refused 1 "was made with another" tps "${words[@]}" "$BATS_TEST_TMPDIR/none"
+	[[ ! -e $BATS_TEST_TMPDIR/none ]]
+	TPS_SECRET=$BATS_TEST_TMPDIR/secret refused 1 "was made with another" tps "${words[@]:0:4}"
 }
 
 @test "a key that no header could carry is refused" {
@@ -388,6 +481,28 @@ unchanged()
 	assert_equal "$(tps -j list tiers --sort name | jq -c 'map(.name)')" '["bronze","free","gold"]'
 }
 
+@test "a field to sort by is a field, on an empty list too" {
+	local nouns
+
+	for nouns in tiers listeners callers strangers bans; do
+		refused 2 "--sort 'nonsense': expected one of " tps list "$nouns" --sort nonsense
+	done
+	tps set listener log --port 5000 --protocol udp
+	tps set caller acme
+	tps ban caller:acme
+	run datagrams 5000 203.0.113.1 1
+	for nouns in tiers listeners callers strangers bans; do
+		tps -j list "$nouns" | jq -r '.[0] | keys[]' >"$BATS_TEST_TMPDIR/fields"
+		[[ -s $BATS_TEST_TMPDIR/fields ]]
+		while read -r field; do
+			tps -j list "$nouns" --sort "$field" >/dev/null
+		done <"$BATS_TEST_TMPDIR/fields"
+		run tps list "$nouns" --sort nonsense
+		assert_equal "$(sed 's/.*one of //; s/; usage.*//' <<<"$output" | tr -d ' ' | tr , '\n' | sort)" \
+			"$(sort "$BATS_TEST_TMPDIR/fields")"
+	done
+}
+
 @test "a device that another program holds is refused by name and left alone" {
 	ip netns add "$lab_id-other"
 	ip -n "$lab_id-other" link add taken type veth peer name peer
@@ -411,6 +526,91 @@ unchanged()
 	refused 1 "was made with 4" \
 		tps attach "$lab_device" --netns "$(lab_netns server)" --capacity callers=5
 	refused 2 "expected devices, or --all" tps detach
+}
+
+@test "a network namespace without a name is refused: its devices have others' names" {
+	refused 1 "ip netns attach NAME PID" unshare -n "$tpsctl" attach lo --xdp-mode generic
+	refused 1 "ip netns attach NAME PID" unshare -n "$tpsctl" detach lo
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	run unshare -n ip netns exec "$lab_id-other" "$tpsctl" -j detach lo
+	assert_output '{"changed": true}'
+}
+
+# attached DEVICE: is the gate on it, in the other namespace?
+attached()
+{
+	ip -n "$lab_id-other" -d link show dev "$1" | grep -q 'prog/xdp'
+}
+
+filtered()
+{
+	ip netns exec "$lab_id-other" tc filter show dev "$1" egress | grep -q .
+}
+
+@test "a device that took another's name does not take the gate off that one" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add wan0 type veth peer name wan1
+	tps attach wan0 --netns "$lab_id-other"
+	ip -n "$lab_id-other" link set wan0 name lan0
+	ip -n "$lab_id-other" link set wan1 name wan0
+	refused 1 "(now 'lan0')" tps attach wan0 --netns "$lab_id-other"
+	attached lan0
+	changed detach wan0 --netns "$lab_id-other"
+	run attached lan0
+	assert_failure
+	run filtered lan0
+	assert_failure
+	changed attach wan0 --netns "$lab_id-other"
+	changed attach lan0 --netns "$lab_id-other"
+	attached wan0
+	attached lan0
+}
+
+@test "a namespace that took another's name does not pass for it" {
+	local sleeper
+
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	nsenter --net="/run/netns/$lab_id-other" sleep 60 3>&- &
+	sleeper=$!
+	wait_until 5 bash -c "ip netns pids '$lab_id-other' | grep -qx $sleeper"
+	ip netns del "$lab_id-other"
+	ip netns add "$lab_id-other"
+	refused 1 "this is another device now" tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	changed detach lo --netns "$lab_id-other"
+	changed attach lo --netns "$lab_id-other" --xdp-mode generic
+	kill "$sleeper"
+}
+
+@test "detach --all --netns takes the gate off in that namespace alone" {
+	ip netns add "$lab_id-other"
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	refused 1 "network namespace 'nowhere'" tps detach --all --netns nowhere
+	refused 2 "--forget is of the whole gate" tps detach --all --netns "$lab_id-other" --forget
+	changed detach --all --netns "$lab_id-other"
+	unchanged detach --all --netns "$lab_id-other"
+	assert_equal "$(tps -j status | jq -c '[.devices[].device]')" "[\"$lab_device\"]"
+	# Of a namespace that has gone since, what is left there is cleared away.
+	tps attach lo --netns "$lab_id-other" --xdp-mode generic
+	ip netns del "$lab_id-other"
+	changed detach --all --netns "$lab_id-other"
+	refused 1 "network namespace '$lab_id-other'" tps detach --all --netns "$lab_id-other"
+}
+
+@test "a detach that fails on one device has taken the gate off none" {
+	refused 1 "device 'nodevice' in network namespace '$(lab_netns server)': the gate is not on it" \
+		tps detach "$lab_device" nodevice --netns "$(lab_netns server)"
+	refused 1 "device 'nodevice'" tps detach nodevice "$lab_device" --netns "$(lab_netns server)"
+}
+
+@test "a gate whose root is in use is not forgotten, and nothing of it is lost" {
+	local here=$PWD
+
+	tps set caller acme --rate 3/m --source 192.0.2.0/24
+	cd "$lab_root"
+	refused 1 "cannot unmount it" tps detach --all --forget
+	cd "$here"
 }
 
 @test "generic mode only where it is asked for, and the fallback is reported" {
@@ -439,6 +639,22 @@ unchanged()
 	run ls -A "$BATS_TEST_TMPDIR/none"
 	assert_output ""
 	export TPS_ROOT=$lab_root
+}
+
+@test "an egress filter that somebody took away is told, and attach mends it" {
+	local words=(attach "$lab_device" --netns "$(lab_netns server)")
+
+	unchanged "${words[@]}"
+	lab_run server tc filter del dev "$lab_device" egress
+	assert_equal "$(tps -j status | jq -c '[.devices[].egress, (.warnings | length)]')" '[false,1]'
+	run tps status
+	assert_line "warning: device '$lab_device': its egress filter has gone: attach it again"
+	changed "${words[@]}"
+	unchanged "${words[@]}"
+	lab_run server tc qdisc del dev "$lab_device" clsact
+	assert_equal "$(tps -j status | jq -c '[.devices[].egress, (.warnings | length)]')" '[false,1]'
+	changed "${words[@]}"
+	assert_equal "$(tps -j status | jq -c '[.devices[].egress, .warnings]')" '[true,[]]'
 }
 
 @test "a clsact qdisc with somebody else's filter stays" {
@@ -515,6 +731,18 @@ unchanged()
 	assert_failure 1
 	assert_output --partial "belongs to user 65534"
 	rm "$lab_dir/link" "$lab_dir/link.lock"
+}
+
+@test "a root that is refused in any case leaves no lock and no directory" {
+	ln -s "$lab_root" "$lab_dir/link"
+	refused 1 "a symbolic link" \
+		"$tpsctl" --root "$lab_dir/link" attach "$lab_device" --netns "$(lab_netns server)"
+	rm "$lab_dir/link"
+	[[ ! -e $lab_dir/link.lock ]]
+	cd "$BATS_TEST_TMPDIR"
+	refused 1 "expected an absolute path" \
+		"$tpsctl" --root some/where attach "$lab_device" --netns "$(lab_netns server)"
+	[[ ! -e some ]]
 }
 
 @test "a mount that would vanish is refused, and where the gate is seen it can be used" {
@@ -612,6 +840,60 @@ le()
 		tps set caller "c$i"
 	done
 	assert_equal "$(entries | jq -c '[.callers, .limits]')" '[4,4]'
+}
+
+@test "a key that is waited for keeps nobody from the kill switch" {
+	local setting
+
+	mkfifo "$BATS_TEST_TMPDIR/pipe"
+	"$tpsctl" set caller acme --key-file - <"$BATS_TEST_TMPDIR/pipe" 3>&- &
+	setting=$!
+	exec 4>"$BATS_TEST_TMPDIR/pipe"
+	sleep 0.5
+	changed pause
+	assert_equal "$(tps -j status | jq -r .state)" paused
+	printf 'first key' >&4
+	exec 4>&-
+	wait "$setting"
+	assert_equal "$(tps -j show caller acme | jq '.keys | length')" 1
+}
+
+@test "a lock that is held is waited for, its holder named, and not for ever" {
+	local holder waiting began=$SECONDS
+
+	flock "$lab_root.lock" sleep 60 3>&- &
+	holder=$!
+	wait_until 5 grep -q "FLOCK .* $holder " /proc/locks
+	"$tpsctl" list tiers >/dev/null 2>"$BATS_TEST_TMPDIR/reader" 3>&- &
+	waiting=$!
+	run --separate-stderr tps pause
+	kill "$(pgrep -P "$holder")"
+	assert_failure 1
+	between 29 $((SECONDS - began)) 60
+	assert_equal "${stderr_lines[0]}" \
+		"tpsctl: note: waiting for process $holder, which holds '$lab_root.lock'"
+	assert_equal "${stderr_lines[1]}" "tpsctl: lock '$lab_root.lock': process $holder holds it,\
+ for over 30 s: end it, or try again"
+	run wait "$waiting"
+	assert_equal "$(cat "$BATS_TEST_TMPDIR/reader")" "$stderr"
+	changed pause
+}
+
+@test "a ban that a killed command left without its length is finished by the same command" {
+	local bytes
+
+	tps ban 203.0.113.9
+	tps set listener log --port 5000 --protocol udp
+	mapfile -t bytes < <(bpftool -j map dump pinned "$lab_root/control" | jq -r '.[0].value[]')
+	# control.ban_lengths4, as the killed command found it
+	bpftool map update pinned "$lab_root/control" key 0 0 0 0 \
+		value "${bytes[@]:0:48}" 0 0 0 0 0 0 0 0 "${bytes[@]:56}"
+	run datagrams 5000 203.0.113.9 2
+	assert_output 2
+	changed ban 203.0.113.9
+	unchanged ban 203.0.113.9
+	run datagrams 5000 203.0.113.9 2
+	assert_output 0
 }
 
 @test "twenty commands at once: none is lost" {

@@ -99,6 +99,15 @@ one_line()
 	assert_failure 2
 	run lab_run server "$tpsd" attach
 	assert_failure 2
+	run lab_run server "$tpsd" --bogus
+	assert_failure 2
+	assert_output "tpsd: option '--bogus': unknown, see \`tpsd --help\`"
+	run lab_run server "$tpsd" -xv
+	assert_failure 2
+	assert_output "tpsd: option '-xv': unknown, see \`tpsd --help\`"
+	run lab_run server "$tpsd" --listen
+	assert_failure 2
+	assert_output "tpsd: option '--listen': it needs a value, see \`tpsd --help\`"
 }
 
 @test "an address that is taken is named, and tpsd ends with 1" {
@@ -408,6 +417,24 @@ one_line()
 	assert_output --partial extra0
 	tps detach extra0 --netns "$(lab_netns server)"
 	attach_gate
+}
+
+@test "a device with a dot in its name is held and told like any other" {
+	local server
+	server=$(lab_netns server)
+
+	ip -n "$server" link add vlan0.10 type veth peer name extra1
+	tps attach vlan0.10 --netns "$server"
+	start_tpsd
+	run series "tps_xdp_attached{device=\"$server:vlan0.10\",mode=\"native\"}"
+	assert_output 1
+	# Its pin goes; what tpsd holds keeps the gate on.
+	rm "$lab_root"/links/*vlan0*
+	ip -n "$server" -d link show dev vlan0.10 | grep -q 'prog/xdp'
+	run series "tps_xdp_attached{device=\"$server:vlan0.10\",mode=\"native\"}"
+	assert_output 1
+	tps detach vlan0.10 --netns "$server"
+	ip -n "$server" link del vlan0.10
 }
 
 @test "a root that is unmounted does not take the gate off while tpsd holds it" {

@@ -97,6 +97,14 @@ static int lengths_v6_count(const struct lengths *lengths)
 	       __builtin_popcountll(lengths->v6[2]);
 }
 
+static struct lengths lengths_of(const struct tps_gate *gate)
+{
+	struct lengths lengths = {.v4 = gate->control->ban_lengths4};
+
+	memcpy(lengths.v6, gate->control->ban_lengths6, sizeof(lengths.v6));
+	return lengths;
+}
+
 static void lengths_put(struct tps_gate *gate, const struct lengths *lengths)
 {
 	tps_word_store(&gate->control->ban_lengths4, lengths->v4);
@@ -157,6 +165,19 @@ int tps_ban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, __u64
 	return 0;
 }
 
+bool tps_ban_prefix_stands(const struct tps_gate *gate, const struct tps_prefix *prefix,
+			   const char *reason)
+{
+	struct tps_ban_key key = key_of(prefix);
+	struct lengths lengths = lengths_of(gate), with = lengths;
+	struct tps_ban ban;
+
+	length_add(&with, prefix);
+	return !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_bans], &key, &ban) &&
+	       ban.until_ns == TPS_BAN_FOR_EVER && !strcmp(ban.reason, reason ? reason : "") &&
+	       !memcmp(&with, &lengths, sizeof(lengths)); /* a killed ban may lack its bit */
+}
+
 int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, bool *ret_changed)
 {
 	struct tps_ban_key key = key_of(prefix);
@@ -204,6 +225,15 @@ int tps_ban_caller(struct tps_gate *gate, const char *name, __u64 seconds, const
 		   struct tps_why *why)
 {
 	return caller_ban_put(gate, name, until_ns(seconds), reason, NULL, why);
+}
+
+bool tps_ban_caller_stands(const struct tps_gate *gate, const char *name, const char *reason)
+{
+	struct tps_caller_entry caller;
+
+	return !tps_caller_find(gate, name, &caller) &&
+	       caller.limit.banned_until_ns == TPS_BAN_FOR_EVER &&
+	       !strcmp(caller.record.ban_reason, reason ? reason : "");
 }
 
 int tps_unban_caller(struct tps_gate *gate, const char *name, bool *ret_changed,

@@ -20,6 +20,10 @@ int tps_ban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, __u64
 		   const char *reason, struct tps_why *why);
 int tps_ban_caller(struct tps_gate *gate, const char *name, __u64 seconds, const char *reason,
 		   struct tps_why *why);
+/* Is it banned until lifted, with this reason? Then to ban it so again changes nothing. */
+bool tps_ban_prefix_stands(const struct tps_gate *gate, const struct tps_prefix *prefix,
+			   const char *reason);
+bool tps_ban_caller_stands(const struct tps_gate *gate, const char *name, const char *reason);
 /* What is not banned is not changed. -ENOENT when there is no such caller. */
 int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, bool *ret_changed);
 int tps_unban_caller(struct tps_gate *gate, const char *name, bool *ret_changed,

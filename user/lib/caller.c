@@ -301,6 +301,10 @@ static int sources_plan(const struct tps_gate *gate, const struct tps_sources_ch
 		if (is_listed(&change->add[i], change->add, i))
 			return tps_why_say(why, -EINVAL, "caller '%s': source '%s' is given twice",
 					   plan->name, tps_prefix_print(&change->add[i], text));
+		if (is_listed(&change->add[i], change->remove, change->remove_count))
+			return tps_why_say(why, -EINVAL,
+					   "caller '%s': source '%s' is both added and removed",
+					   plan->name, tps_prefix_print(&change->add[i], text));
 	}
 	err = sources_compare(gate, change, plan, has, why);
 	for (size_t i = 0; i < change->add_count && !err; i++) {
@@ -358,6 +362,10 @@ static int keys_plan(const struct tps_gate *gate, const struct tps_keys_change *
 		if (is_listed_key(&change->add[i], change->add, i))
 			return tps_why_say(why, -EINVAL, "caller '%s': a key is given twice",
 					   plan->name);
+		if (is_listed_key(&change->add[i], change->remove, change->remove_count))
+			return tps_why_say(why, -EINVAL,
+					   "caller '%s': a key is both added and removed",
+					   plan->name);
 		err = key_plan(gate, &change->add[i], plan, why);
 	}
 	for (size_t i = 0; i < plan->own_key_count; i++) {
@@ -410,6 +418,21 @@ static int key_put(struct tps_gate *gate, const struct tps_key *key, struct tps_
 	return err;
 }
 
+/* Take the first @keys and @sources of the new identities away again. */
+static void identities_take_back(struct tps_gate *gate, struct plan *plan, size_t keys,
+				 size_t sources)
+{
+	for (size_t i = 0; i < keys; i++)
+		tps_key_remove(gate, plan->put_keys[i]);
+	for (size_t i = 0; i < plan->put_source_count; i++) {
+		if (i < sources)
+			tps_source_remove(gate, plan->put_sources[i]);
+		tps_source_count(&plan->counts, plan->put_sources[i], -1);
+	}
+	if (plan->touches_sources)
+		tps_source_counts_set(gate, &plan->counts);
+}
+
 /* Write the identities that are new. Whatever fails is undone. */
 static int identities_put(struct tps_gate *gate, struct plan *plan, struct tps_why *why)
 {
@@ -427,15 +450,7 @@ static int identities_put(struct tps_gate *gate, struct plan *plan, struct tps_w
 	}
 	if (!err)
 		return 0;
-	for (size_t i = 0; i < keys; i++)
-		tps_key_remove(gate, plan->put_keys[i]);
-	for (size_t i = 0; i < plan->put_source_count; i++) {
-		if (i < sources)
-			tps_source_remove(gate, plan->put_sources[i]);
-		tps_source_count(&plan->counts, plan->put_sources[i], -1);
-	}
-	if (plan->touches_sources)
-		tps_source_counts_set(gate, &plan->counts);
+	identities_take_back(gate, plan, keys, sources);
 	return full(plan->name, map, err, why);
 }
 
@@ -485,16 +500,21 @@ static int new_write(struct tps_gate *gate, struct plan *plan, struct tps_why *w
 	return 0;
 }
 
+/* What can fail comes first and is undone; the limit and what goes cannot. */
 static int change_write(struct tps_gate *gate, struct plan *plan, struct tps_why *why)
 {
 	int err = identities_put(gate, plan, why);
 
 	if (err)
 		return err;
-	tps_slot_put(gate, plan->slot, &plan->limit);
 	err = record_put(gate, plan->name, &plan->record);
+	if (err) {
+		identities_take_back(gate, plan, plan->put_key_count, plan->put_source_count);
+		return full(plan->name, "callers", err, why);
+	}
+	tps_slot_put(gate, plan->slot, &plan->limit);
 	identities_remove(gate, plan);
-	return err;
+	return 0;
 }
 
 int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_caller_change *change,

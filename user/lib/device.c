@@ -78,9 +78,8 @@ static struct tps_device_key pin_key(const char *pin)
 	return key;
 }
 
-/* The pinned link and what it says; the fd, or -ENOENT. */
-static int link_open(const struct tps_gate *gate, const struct tps_device_key *key,
-		     struct bpf_link_info *ret_info)
+int tps_device_link_open(const struct tps_gate *gate, const struct tps_device_key *key,
+			 struct bpf_link_info *ret_info)
 {
 	_cleanup_close_ int fd = -1;
 	struct bpf_link_info info = {};
@@ -108,10 +107,11 @@ static void link_unpin(const struct tps_gate *gate, const struct tps_device_key 
 		unlink(path);
 }
 
-/* ---- attach */
+/* ---- which device is meant */
 
-static const char *device_text(const struct tps_device_key *key,
-			       char ret_text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32])
+#define DEVICE_TEXT (TPS_NETNS_LEN + TPS_DEVICE_LEN + 32)
+
+static const char *device_text(const struct tps_device_key *key, char ret_text[DEVICE_TEXT])
 {
 	if (key->netns[0])
 		sprintf(ret_text, "'%s' in network namespace '%s'", key->name, key->netns);
@@ -120,17 +120,70 @@ static const char *device_text(const struct tps_device_key *key,
 	return ret_text;
 }
 
-static int busy(const char *text, int ifindex, int err, struct tps_why *why)
+int tps_device_key(const char *netns, const char *name, struct tps_device_key *ret_key,
+		   struct tps_why *why)
+{
+	struct tps_device_key key = {};
+	int err;
+
+	if (!*name || strlen(name) >= sizeof(key.name) || strchr(name, '/'))
+		return tps_why_say(why, -EINVAL,
+				   "device '%s': expected the name of a network device", name);
+	strcpy(key.name, name);
+	err = netns ? tps_netns_check(netns, why) : tps_netns_name(key.netns, why);
+	if (err)
+		return err;
+	if (netns)
+		strcpy(key.netns, netns);
+	*ret_key = key;
+	return 0;
+}
+
+/* Be where the device is; *ret_back_fd is as of tps_netns_enter(), and left alone where that is
+ * here. */
+static int enter(const struct tps_device_key *key, int *ret_back_fd, struct tps_why *why)
+{
+	char ours[TPS_NETNS_LEN];
+
+	if (!tps_netns_name(ours, NULL) && !strcmp(ours, key->netns))
+		return 0;
+	if (!key->netns[0])
+		return tps_why_say(why, -ENXIO, "device '%s' is of the host's network namespace",
+				   key->name);
+	return tps_netns_enter(key->netns, ret_back_fd, why);
+}
+
+int tps_device_check(const struct tps_device_key *key, struct tps_why *why)
+{
+	char text[DEVICE_TEXT];
+	_cleanup_netns_ int back_fd = -1;
+	int err = enter(key, &back_fd, why);
+
+	if (!err && !if_nametoindex(key->name))
+		err = tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
+				  device_text(key, text));
+	return err;
+}
+
+/* ---- attach */
+
+/* The XDP program of a device here, or 0. */
+static __u32 program_on(int ifindex)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-	char program[TPS_PROGRAM_TEXT];
-	__u32 id;
 
 	if (bpf_xdp_query(ifindex, 0, &query))
-		return tps_why_say(why, -EBUSY, "device %s: it has another XDP program", text);
-	id = query.prog_id       ? query.prog_id
-	     : query.drv_prog_id ? query.drv_prog_id
-				 : query.skb_prog_id;
+		return 0;
+	return query.prog_id       ? query.prog_id
+	       : query.drv_prog_id ? query.drv_prog_id
+				   : query.skb_prog_id;
+}
+
+static int busy(const char *text, int ifindex, int err, struct tps_why *why)
+{
+	char program[TPS_PROGRAM_TEXT];
+	__u32 id = program_on(ifindex);
+
 	if (!id)
 		return tps_why_say(why, err, "device %s: %s", text, strerror(-err));
 	return tps_why_say(
@@ -178,33 +231,16 @@ static int link_make(const char *text, int ifindex, int program, enum tps_xdp_mo
 	return fd < 0 ? link_failed(text, ifindex, mode, fd, why) : fd;
 }
 
-static int key_make(const char *netns, const char *name, struct tps_device_key *ret_key,
-		    struct tps_why *why)
-{
-	struct tps_device_key key = {};
-
-	if (!*name || strlen(name) >= sizeof(key.name) || strchr(name, '/'))
-		return tps_why_say(why, -EINVAL,
-				   "device '%s': expected the name of a network device", name);
-	strcpy(key.name, name);
-	if (netns && strlen(netns) < sizeof(key.netns))
-		strcpy(key.netns, netns);
-	else if (tps_netns_name(key.netns))
-		return -EIO;
-	*ret_key = key;
-	return 0;
-}
-
 /* The gate is there already: the egress filter and the entry may not be, after a kill. */
 static int attach_again(struct tps_gate *gate, const struct tps_device_key *key, int ifindex,
 			enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
 			struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	char text[DEVICE_TEXT];
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	struct tps_device device = {}, before = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &before);
-	bool made_clsact;
+	bool has_egress = tps_egress_find(ifindex, gate->egress_fd) == 1, made_clsact;
 	int err;
 
 	bpf_xdp_query(ifindex, 0, &query);
@@ -221,7 +257,7 @@ static int attach_again(struct tps_gate *gate, const struct tps_device_key *key,
 	device.flags = before.flags | (made_clsact ? TPS_DEVICE_CLSACT : 0);
 	if (ret_changed)
 		*ret_changed =
-			made_clsact || !is_wanted || memcmp(&device, &before, sizeof(device));
+			!has_egress || !is_wanted || memcmp(&device, &before, sizeof(device));
 	if (ret_mode)
 		*ret_mode = device.mode;
 	return bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_ANY);
@@ -230,7 +266,7 @@ static int attach_again(struct tps_gate *gate, const struct tps_device_key *key,
 static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, int ifindex,
 		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32], path[PATH_MAX];
+	char text[DEVICE_TEXT], path[PATH_MAX];
 	struct tps_device device = {.ifindex = ifindex};
 	_cleanup_close_ int fd = -1;
 	enum tps_xdp_mode got;
@@ -249,6 +285,7 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 		return tps_why_say(why, err, "device %s: %s", text, strerror(-err));
 	device.mode = got;
 	device.flags = made_clsact ? TPS_DEVICE_CLSACT : 0;
+	link_unpin(gate, key); /* of a device that has gone and come back */
 	err = bpf_obj_pin(fd, path);
 	if (!err)
 		err = bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_ANY);
@@ -263,48 +300,42 @@ static int attach_new(struct tps_gate *gate, const struct tps_device_key *key, i
 	return 0;
 }
 
-int tps_devices_check(const char *netns, char *const *names, struct tps_why *why)
+/* The link of that name is on a device, which was renamed since or is in a namespace that had this
+ * one's name: to unpin it would take the gate off there. */
+static int elsewhere(const struct tps_device_key *key, __u32 ifindex, struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
-	_cleanup_netns_ int back_fd = -1;
-	struct tps_device_key key;
-	int err = netns ? tps_netns_enter(netns, &back_fd, why) : 0;
+	char text[DEVICE_TEXT], now[IF_NAMESIZE] = "";
 
-	for (; *names && !err; names++) {
-		err = key_make(netns, *names, &key, why);
-		if (!err && !if_nametoindex(*names))
-			err = tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
-					  device_text(&key, text));
-	}
-	return err;
+	if_indextoname(ifindex, now);
+	return tps_why_say(
+		why, -EBUSY,
+		"device %s: this is another device now; the gate was put on number %u%s%s%s "
+		"by that name: tpsctl detach %s first",
+		device_text(key, text), ifindex, *now ? " (now '" : "", now, *now ? "')" : "",
+		key->name);
 }
 
-int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name,
+int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 		      enum tps_xdp_mode mode, enum tps_xdp_mode *ret_mode, bool *ret_changed,
 		      struct tps_why *why)
 {
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
 	_cleanup_netns_ int back_fd = -1;
 	_cleanup_close_ int fd = -1;
 	struct bpf_link_info info;
-	struct tps_device_key key;
-	int ifindex, err;
+	__u32 ifindex;
+	int err = tps_device_check(key, why);
 
-	err = key_make(netns, name, &key, why);
-	if (!err && netns)
-		err = tps_netns_enter(netns, &back_fd, why);
+	if (!err)
+		err = enter(key, &back_fd, why);
 	if (err)
 		return err;
-	ifindex = if_nametoindex(name);
-	if (!ifindex)
-		return tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
-				   device_text(&key, text));
-	fd = link_open(gate, &key, &info);
-	if (fd >= 0 && info.xdp.ifindex == (__u32)ifindex)
-		return attach_again(gate, &key, ifindex, mode, ret_mode, ret_changed, why);
-	if (fd >= 0)
-		link_unpin(gate, &key); /* of a device that has gone and come back */
-	err = attach_new(gate, &key, ifindex, mode, ret_mode, why);
+	ifindex = if_nametoindex(key->name);
+	fd = tps_device_link_open(gate, key, &info);
+	if (fd >= 0 && info.xdp.ifindex == ifindex && info.prog_id == program_on(ifindex))
+		return attach_again(gate, key, ifindex, mode, ret_mode, ret_changed, why);
+	if (fd >= 0 && info.xdp.ifindex)
+		return elsewhere(key, info.xdp.ifindex, why);
+	err = attach_new(gate, key, ifindex, mode, ret_mode, why);
 	if (!err && ret_changed)
 		*ret_changed = true;
 	return err;
@@ -312,67 +343,46 @@ int tps_device_attach(struct tps_gate *gate, const char *netns, const char *name
 
 /* ---- detach */
 
-/* The device may have gone, and its namespace too: then so has its filter. */
-static void egress_remove(const struct tps_device_key *key, bool made_clsact)
+int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device_key *key,
+			    struct tps_why *why)
 {
-	_cleanup_netns_ int back_fd = -1;
-	char ours[TPS_NETNS_LEN] = "";
-	int ifindex;
-
-	tps_netns_name(ours);
-	if (strcmp(ours, key->netns) &&
-	    (!key->netns[0] || tps_netns_enter(key->netns, &back_fd, NULL)))
-		return;
-	ifindex = if_nametoindex(key->name);
-	if (ifindex)
-		tps_egress_detach(ifindex, made_clsact);
-}
-
-/* Has our namespace, or the named one, a device of that name? */
-static bool is_there(const struct tps_device_key *key)
-{
-	return !tps_devices_check(*key->netns ? key->netns : NULL,
-				  (char *[]){(char *)key->name, NULL}, NULL);
-}
-
-int tps_device_detach_key(struct tps_gate *gate, const struct tps_device_key *key,
-			  bool *ret_changed, struct tps_why *why)
-{
-	char text[TPS_NETNS_LEN + TPS_DEVICE_LEN + 32];
+	char text[DEVICE_TEXT];
 	struct bpf_link_info info;
-	_cleanup_close_ int fd = link_open(gate, key, &info);
+	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
+	struct tps_device device;
+
+	if (fd >= 0 || !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device) ||
+	    !tps_device_check(key, NULL))
+		return 0;
+	return tps_why_say(why, -ENOENT,
+			   "device %s: the gate is not on it; tpsctl status shows where it is",
+			   device_text(key, text));
+}
+
+int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, bool *ret_changed,
+		      struct tps_why *why)
+{
+	char text[DEVICE_TEXT];
+	_cleanup_netns_ int back_fd = -1;
+	struct bpf_link_info info = {};
+	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
 	struct tps_device device = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
+	__u32 ifindex = fd >= 0 ? info.xdp.ifindex : device.ifindex;
 	int err;
 
-	if (!is_wanted && fd < 0 && is_there(key)) {
-		*ret_changed = false;
-		return 0;
-	}
-	if (!is_wanted && fd < 0)
-		return tps_why_say(
-			why, -ENOENT,
-			"device %s: the gate is not on it; tpsctl status shows where it is",
-			device_text(key, text));
 	if (is_wanted)
 		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], key);
 	err = fd >= 0 ? bpf_link_detach(fd) : 0;
-	if (err && err != -ENOLINK && info.xdp.ifindex)
+	if (err && err != -ENOLINK && ifindex)
 		return tps_why_say(why, err, "device %s: cannot be detached: %s",
 				   device_text(key, text), strerror(-err));
 	link_unpin(gate, key);
-	egress_remove(key, device.flags & TPS_DEVICE_CLSACT);
-	*ret_changed = true;
+	/* With a device that has gone went its filter. */
+	if (ifindex && !enter(key, &back_fd, NULL))
+		tps_egress_detach(ifindex, device.flags & TPS_DEVICE_CLSACT);
+	*ret_changed = is_wanted || fd >= 0;
 	return 0;
-}
-
-int tps_device_detach(struct tps_gate *gate, const char *netns, const char *name, bool *ret_changed,
-		      struct tps_why *why)
-{
-	struct tps_device_key key;
-	int err = key_make(netns, name, &key, why);
-
-	return err ? err : tps_device_detach_key(gate, &key, ret_changed, why);
 }
 
 /* ---- list */
@@ -384,8 +394,9 @@ static int by_key(const void *a, const void *b)
 
 static void state_fill(const struct tps_gate *gate, struct tps_device_entry *entry)
 {
+	_cleanup_netns_ int back_fd = -1;
 	struct bpf_link_info info;
-	_cleanup_close_ int fd = link_open(gate, &entry->key, &info);
+	_cleanup_close_ int fd = tps_device_link_open(gate, &entry->key, &info);
 
 	if (fd < 0)
 		return;
@@ -393,6 +404,9 @@ static void state_fill(const struct tps_gate *gate, struct tps_device_entry *ent
 	entry->program_id = info.prog_id;
 	if (!entry->wanted)
 		entry->device.ifindex = info.xdp.ifindex;
+	entry->egress = enter(&entry->key, &back_fd, NULL);
+	if (entry->attached && !entry->egress)
+		entry->egress = tps_egress_find(info.xdp.ifindex, gate->egress_fd);
 }
 
 static void directory_close(DIR **directory)

@@ -68,6 +68,23 @@ static bool is_ours(__u32 id)
 	return !tps_program_name(id, name) && !strcmp(name, TPS_PIN_EGRESS);
 }
 
+int tps_egress_find(int ifindex, int fd)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, there, .handle = TPS_TC_HANDLE, .priority = TPS_TC_PRIORITY);
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(fd, &info, &size);
+
+	if (err)
+		return err;
+	err = bpf_tc_query(&hook, &there);
+	/* Without clsact there is no parent to ask for: -EINVAL. */
+	if (err == -ENOENT || err == -EINVAL)
+		return 0;
+	return err ? err : there.prog_id == info.id;
+}
+
 int tps_egress_attach(int ifindex, int fd, bool *ret_made_clsact, struct tps_why *why)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);

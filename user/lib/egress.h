@@ -13,6 +13,9 @@
  * *ret_made_clsact: was there no clsact qdisc before? */
 int tps_egress_attach(int ifindex, int fd, bool *ret_made_clsact, struct tps_why *why);
 
+/* 1 when the program @fd is there, 0 when it is not; -errno when that cannot be told. */
+int tps_egress_find(int ifindex, int fd);
+
 /* Remove the filter, and the qdisc if @made_clsact and nobody else has a filter there. */
 int tps_egress_detach(int ifindex, bool made_clsact);
 

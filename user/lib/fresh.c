@@ -235,6 +235,24 @@ static int capacities_agree(const struct tps_gate *gate, const struct tps_gate_o
 	return 0;
 }
 
+/* So is the secret, which one that is named now must be. */
+static int secret_agrees(const struct tps_gate *gate, const struct tps_gate_options *options,
+			 struct tps_why *why)
+{
+	const char *file = tps_secret_given(options->secret_file);
+	__u64 secret[2];
+	int err = file ? tps_secret_read(file, secret, NULL) : 0;
+
+	if (err && err != -ENOENT)
+		return tps_secret_read(file, secret, why);
+	if (!file || (!err && !memcmp(secret, gate->control->secret, sizeof(secret))))
+		return 0;
+	return tps_why_say(why, -EEXIST,
+			   "secret '%s': the gate at '%s' was made with another; detach --all "
+			   "--forget first, then attach anew",
+			   file, gate->root);
+}
+
 /* Open the gate below @root, or make it. */
 static int gate_have(const char *root, const struct tps_gate_options *options,
 		     struct tps_gate **ret_gate, struct tps_why *why)
@@ -246,6 +264,8 @@ static int gate_have(const char *root, const struct tps_gate_options *options,
 		err = tps_hold_pinned(root, TPS_WRITE, &gate, why);
 		if (!err)
 			err = capacities_agree(gate, options, why);
+		if (!err)
+			err = secret_agrees(gate, options, why);
 	} else {
 		tps_pins_remove(root);
 		err = gate_load(root, options, &gate, why);
@@ -277,6 +297,11 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 			return tps_why_say(why, -E2BIG, "--capacity %s=%u: at most %u",
 					   tps_map_name(map), options->capacity[map], CAPACITY_MAX);
 	}
+	if (tps_root_check(root, NULL) != -ENOENT) {
+		err = tps_root_check(root, why);
+		if (err)
+			return err;
+	}
 	err = tps_lock_take(root, TPS_MAKE, &lock_fd, why);
 	if (err)
 		return err;
@@ -286,7 +311,7 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 		err = gate_have(root, options, &gate, why);
 	if (err) {
 		tps_why_say(why, err, "the gate at '%s': %s", root, strerror(-err));
-		if (!was_mounted && tps_root_check(root, NULL) != -EPERM) {
+		if (!was_mounted) {
 			tps_root_unmount(root, NULL);
 			lock_remove(root);
 		}
@@ -299,10 +324,8 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 
 int tps_gate_forget(struct tps_gate *gate, struct tps_why *why)
 {
-	int err;
+	int err = tps_root_unmount(gate->root, why);
 
-	tps_pins_remove(gate->root);
-	err = tps_root_unmount(gate->root, why);
 	if (!err)
 		lock_remove(gate->root);
 	return err;

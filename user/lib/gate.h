@@ -96,7 +96,8 @@ void tps_words_store(void *to, const void *from, size_t bytes);
 void tps_word_store(__u64 *to, __u64 value);
 void tps_half_store(__u32 *to, __u32 value);
 
-/* Forget every pin, unmount the root and remove it. Devices must be detached before. */
+/* Unmount the root, which forgets every pin, and remove it; or change nothing. Devices must be
+ * detached before: see tps_root_idle_check(). */
 int tps_gate_forget(struct tps_gate *gate, struct tps_why *why);
 
 #endif

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 
 #include <tps/names.h>
 
@@ -58,6 +60,67 @@ static bool is_current(int fd, const char *file)
 	       held.st_ino == there.st_ino;
 }
 
+/* ---- waiting: by asking again, since flock(2) itself waits for ever */
+
+#define STEP_MS 5
+#define TELL_MS 1000
+#define END_MS 30000
+
+static void (*wait_tell)(const char *text);
+
+void tps_lock_on_wait(void (*tell)(const char *text))
+{
+	wait_tell = tell;
+}
+
+#define HOLDER_TEXT 32
+
+/* Who has it, from /proc/locks (proc(5)): `process 12`, or `a process` when that is not said. */
+static const char *holder_text(int fd, char ret_text[HOLDER_TEXT])
+{
+	_cleanup_fclose_ FILE *locks = fopen("/proc/locks", "re");
+	unsigned int major_id, minor_id;
+	unsigned long long inode;
+	char line[256];
+	struct stat st;
+	int pid;
+
+	strcpy(ret_text, "a process");
+	while (locks && !fstat(fd, &st) && fgets(line, sizeof(line), locks)) {
+		if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%llu", &pid, &major_id, &minor_id,
+			   &inode) == 4 &&
+		    pid > 0 && inode == st.st_ino && major_id == major(st.st_dev) &&
+		    minor_id == minor(st.st_dev))
+			snprintf(ret_text, HOLDER_TEXT, "process %d", pid);
+	}
+	return ret_text;
+}
+
+static int lock_wait(int fd, const char *file, int operation, struct tps_why *why)
+{
+	char holder[HOLDER_TEXT];
+
+	for (int waited_ms = 0; flock(fd, operation | LOCK_NB); waited_ms += STEP_MS) {
+		int err = -errno;
+		struct tps_why text = {};
+
+		if (err != -EWOULDBLOCK && err != -EINTR)
+			return tps_why_say(why, err, "lock '%s': %s", file, strerror(-err));
+		if (waited_ms >= END_MS)
+			return tps_why_say(why, err,
+					   "lock '%s': %s holds it, for over %d s: end it, or try "
+					   "again",
+					   file, holder_text(fd, holder), END_MS / 1000);
+		if (waited_ms == TELL_MS && wait_tell) {
+			tps_why_say(&text, 0, "waiting for %s, which holds '%s'",
+				    holder_text(fd, holder), file);
+			wait_tell(text.text);
+		}
+		nanosleep(&(struct timespec){.tv_nsec = STEP_MS * 1000000L}, NULL);
+	}
+	return 0;
+}
+
 int tps_lock_take(const char *root, enum tps_access access, int *ret_fd, struct tps_why *why)
 {
 	char file[PATH_MAX];
@@ -66,6 +129,7 @@ int tps_lock_take(const char *root, enum tps_access access, int *ret_fd, struct 
 		return tps_why_say(why, -ENAMETOOLONG, "root '%s': the path is too long", root);
 	for (;;) {
 		_cleanup_close_ int fd = lock_open(file, access);
+		int err;
 
 		if (fd == -ENOENT)
 			return tps_why_say(why, fd,
@@ -76,12 +140,9 @@ int tps_lock_take(const char *root, enum tps_access access, int *ret_fd, struct 
 					   strerror(-fd));
 		if (fd < 0)
 			return tps_why_say(why, fd, "lock '%s': %s", file, strerror(-fd));
-		while (flock(fd, access == TPS_READ ? LOCK_SH : LOCK_EX)) {
-			int err = -errno;
-
-			if (err != -EINTR)
-				return tps_why_say(why, err, "lock '%s': %s", file, strerror(-err));
-		}
+		err = lock_wait(fd, file, access == TPS_READ ? LOCK_SH : LOCK_EX, why);
+		if (err)
+			return err;
 		if (is_current(fd, file)) {
 			*ret_fd = TAKE_FD(fd);
 			return 0;

@@ -10,8 +10,12 @@
 
 #include "why.h"
 
-/* The name under /run/netns of this process's network namespace, or "" when it has none. */
-int tps_netns_name(char ret_name[TPS_NETNS_LEN]);
+/* The name of this process's network namespace: "" for that of PID 1, for any other the one under
+ * /run/netns. -ENXIO for one without: it could not be told from the next. */
+int tps_netns_name(char ret_name[TPS_NETNS_LEN], struct tps_why *why);
+
+/* -EINVAL for what can be no name of one. */
+int tps_netns_check(const char *name, struct tps_why *why);
 
 /* Enter the network namespace @name; *ret_back_fd leads back, by tps_netns_leave(). */
 int tps_netns_enter(const char *name, int *ret_back_fd, struct tps_why *why);

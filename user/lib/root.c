@@ -140,8 +140,6 @@ static int bpffs_mount(const char *root, struct tps_why *why)
 		err = -errno;
 		return tps_why_say(why, err, "root '%s': %s", root, strerror(-err));
 	}
-	if (is_bpffs(root)) /* a directory inside a bpffs that was there */
-		return 0;
 	if (mount("tps", root, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
 		err = -errno;
 		rmdir(root);
@@ -175,16 +173,28 @@ int tps_root_mount(const char *root, struct tps_why *why)
 	return 0;
 }
 
+static int unmount_failed(const char *root, int err, struct tps_why *why)
+{
+	return tps_why_say(why, err, "root '%s': cannot unmount it: %s%s", root, strerror(-err),
+			   err == -EBUSY ? "; fuser -vm names who is in there" : "");
+}
+
+int tps_root_idle_check(const char *root, struct tps_why *why)
+{
+	/* Only marks an idle mount, until somebody uses it again: umount(2). */
+	if (!umount2(root, UMOUNT_NOFOLLOW | MNT_EXPIRE) || errno == EAGAIN)
+		return 0;
+	return unmount_failed(root, -errno, why);
+}
+
 int tps_root_unmount(const char *root, struct tps_why *why)
 {
 	int err = tps_root_check(root, why);
 
 	if (err)
 		return err;
-	if (umount2(root, UMOUNT_NOFOLLOW) || rmdir(root)) {
-		err = -errno;
-		return tps_why_say(why, err, "root '%s': cannot unmount it: %s", root,
-				   strerror(-err));
-	}
+	if (umount2(root, UMOUNT_NOFOLLOW))
+		return unmount_failed(root, -errno, why);
+	rmdir(root);
 	return 0;
 }

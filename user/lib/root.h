@@ -23,7 +23,10 @@ int tps_root_check(const char *root, struct tps_why *why);
  * (-EXDEV) when a mount would be seen by this process's mount namespace only. */
 int tps_root_mount(const char *root, struct tps_why *why);
 
-/* Unmount the bpffs and remove its directory. Whatever is still pinned goes with it. */
+/* Unmount the bpffs and remove its directory. What is pinned goes with it, and stays when it cannot
+ * be unmounted. */
 int tps_root_unmount(const char *root, struct tps_why *why);
+/* -EBUSY when somebody is in there, so that it could not be unmounted. */
+int tps_root_idle_check(const char *root, struct tps_why *why);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The secret's file and the text of a key's hash. Keeps no key longer than it takes to hash it.
+ * The secret's file and the text of a key's hash. Keeps no key.
  */
 #include "secret.h"
 
@@ -26,11 +26,18 @@
 /* What the fingerprint is the hash of. */
 static const char fingerprint_text[] = "tps secret";
 
-const char *tps_secret_choose(const char *given)
+const char *tps_secret_given(const char *option)
 {
-	const char *chosen = given ? given : getenv(TPS_SECRET_ENV);
+	const char *given = option ? option : getenv(TPS_SECRET_ENV);
 
-	return chosen && *chosen ? chosen : TPS_SECRET_DEFAULT;
+	return given && *given ? given : NULL;
+}
+
+const char *tps_secret_choose(const char *option)
+{
+	const char *given = tps_secret_given(option);
+
+	return given ? given : TPS_SECRET_DEFAULT;
 }
 
 /* Sixteen bytes in hex, the first byte first. */
@@ -94,6 +101,9 @@ int tps_secret_read(const char *file, __u64 ret_secret[2], struct tps_why *why)
 		return tps_why_say(why, -EPERM,
 				   "secret '%s': open to others (mode %03o); chmod 600 it", file,
 				   st.st_mode & 0777);
+	if (st.st_uid && st.st_uid != geteuid())
+		return tps_why_say(why, -EPERM, "secret '%s': belongs to user %u, expected root%s",
+				   file, st.st_uid, geteuid() ? " or oneself" : "");
 	got = bytes_read(fd, text, sizeof(text));
 	if (got < 0)
 		return tps_why_say(why, got, "secret '%s': %s", file, strerror(-got));
@@ -167,11 +177,6 @@ __u32 tps_secret_fingerprint(const __u64 secret[2])
 	return __builtin_bswap32((__u32)hash[0]);
 }
 
-void tps_key_hash(const void *bytes, __u32 len, const __u64 secret[2], struct tps_key *ret_key)
-{
-	siphash_128(secret, bytes, len, ret_key->hash);
-}
-
 static int key_check(const char *file, const __u8 *bytes, size_t len, struct tps_why *why)
 {
 	if (!len)
@@ -192,12 +197,11 @@ static int key_check(const char *file, const __u8 *bytes, size_t len, struct tps
 	return 0;
 }
 
-int tps_key_read(const char *file, const __u64 secret[2], struct tps_key *ret_key,
-		 struct tps_why *why)
+int tps_api_key_read(const char *file, struct tps_api_key *ret_key, struct tps_why *why)
 {
 	bool is_stdin = !strcmp(file, "-");
 	_cleanup_close_ int opened = is_stdin ? -1 : open(file, O_RDONLY | O_CLOEXEC);
-	__u8 bytes[TPS_KEY_BYTES_MAX + 2];
+	_cleanup_(tps_api_key_forget) struct tps_api_key key = {};
 	ssize_t got;
 	int err;
 
@@ -205,16 +209,26 @@ int tps_key_read(const char *file, const __u64 secret[2], struct tps_key *ret_ke
 		err = -errno;
 		return tps_why_say(why, err, "key file '%s': %s", file, strerror(-err));
 	}
-	got = bytes_read(is_stdin ? STDIN_FILENO : opened, bytes, sizeof(bytes));
+	got = bytes_read(is_stdin ? STDIN_FILENO : opened, key.bytes, sizeof(key.bytes));
 	if (got < 0)
 		return tps_why_say(why, got, "key file '%s': %s", file, strerror(-got));
-	if (got && bytes[got - 1] == '\n')
+	if (got && key.bytes[got - 1] == '\n')
 		got--;
-	err = key_check(file, bytes, got, why);
+	key.len = got;
+	err = key_check(file, key.bytes, key.len, why);
 	if (!err)
-		tps_key_hash(bytes, got, secret, ret_key);
-	explicit_bzero(bytes, sizeof(bytes));
+		*ret_key = key;
 	return err;
+}
+
+void tps_api_key_forget(struct tps_api_key *key)
+{
+	explicit_bzero(key, sizeof(*key));
+}
+
+void tps_key_hash(const struct tps_api_key *key, const __u64 secret[2], struct tps_key *ret_hash)
+{
+	siphash_128(secret, key->bytes, key->len, ret_hash->hash);
 }
 
 int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_key,

@@ -293,7 +293,7 @@ int tps_ports_parse(const char *text, __u16 ret_ports[TPS_PORTS_PER_LISTENER], _
 		if (digits_read(&at, &port) || port < 1 || port > 65535)
 			goto bad;
 		if (count == TPS_PORTS_PER_LISTENER)
-			return tps_why_say(why, -E2BIG, "port '%s': at most %d ports a listener",
+			return tps_why_say(why, -EINVAL, "port '%s': at most %d ports a listener",
 					   text, TPS_PORTS_PER_LISTENER);
 		for (int i = 0; i < count; i++) {
 			if (ports[i] == port)

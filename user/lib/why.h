@@ -11,7 +11,8 @@ struct tps_why {
 };
 
 /* Write the sentence (@why may be NULL) and return @error, so that `return tps_why_say(…)` works.
- * The first sentence wins: an outer layer, which knows less, does not replace it. */
+ * The first sentence wins: an outer layer, which knows less, does not replace it. It is one line:
+ * control characters of what was found are written as \x0a. */
 int tps_why_say(struct tps_why *why, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -8,6 +8,7 @@
 
 #include "device.h"
 #include "label.h"
+#include "netns.h"
 #include "root.h"
 #include "text.h"
 #include "verbs.h"
@@ -48,40 +49,98 @@ static int capacity_read(const char *text, __u32 capacity[TPS_MAP_MAX], struct t
 	return err;
 }
 
+/* ---- the devices that are meant, found out before anything is done */
+
+struct devices {
+	struct tps_device_key *keys;
+	size_t count;
+};
+
+static void devices_end(struct devices *devices)
+{
+	free(devices->keys);
+}
+#define _cleanup_devices_ _cleanup_(devices_end)
+
+static int device_add(struct devices *devices, const struct tps_device_key *key)
+{
+	struct tps_device_key *grown =
+		reallocarray(devices->keys, devices->count + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	devices->keys = grown;
+	grown[devices->count++] = *key;
+	return 0;
+}
+
+static int devices_named(const char *netns, char *const *names, struct devices *devices,
+			 struct tps_why *why)
+{
+	struct tps_device_key key;
+	int err = 0;
+
+	for (; *names && !err; names++) {
+		err = tps_device_key(netns, *names, &key, why);
+		if (!err)
+			err = device_add(devices, &key);
+	}
+	return err;
+}
+
+/* Where the gate is, in @netns (NULL: anywhere). One that has gone may have left something. */
+static int devices_all(const struct tps_gate *gate, const char *netns, struct devices *devices,
+		       struct tps_why *why)
+{
+	_cleanup_free_ struct tps_device_entry *entries = NULL;
+	_cleanup_netns_ int back_fd = -1;
+	size_t count;
+	int err = tps_devices_read(gate, &entries, &count);
+
+	for (size_t i = 0; i < count && !err; i++) {
+		if (!netns || !strcmp(entries[i].key.netns, netns))
+			err = device_add(devices, &entries[i].key);
+	}
+	if (!err && netns && !devices->count)
+		err = tps_netns_enter(netns, &back_fd, why);
+	return err;
+}
+
+/* ---- attach */
+
 /* What this command did before it failed. */
-static void undo(struct tps_gate *gate, const struct wish *wish, char **devices, const bool *done,
-		 int count)
+static void undo(struct tps_gate *gate, const struct devices *devices, const bool *done)
 {
 	bool one;
 
-	for (int i = 0; i < count; i++) {
+	for (size_t i = 0; i < devices->count; i++) {
 		if (done[i])
-			tps_device_detach(gate, wish->netns, devices[i], &one, NULL);
+			tps_device_detach(gate, &devices->keys[i], &one, NULL);
 	}
 	if (gate->is_fresh)
 		tps_gate_forget(gate, NULL);
 }
 
 static enum outcome attach_all(struct session *session, struct tps_gate *gate,
-			       const struct wish *wish, char **devices, int count)
+			       const struct wish *wish, const struct devices *devices)
 {
-	_cleanup_free_ bool *done = calloc(count, sizeof(*done));
+	_cleanup_free_ bool *done = calloc(devices->count, sizeof(*done));
 	bool changed = gate->is_fresh;
 
-	for (int i = 0; i < count && done; i++) {
+	for (size_t i = 0; i < devices->count && done; i++) {
+		const struct tps_device_key *key = &devices->keys[i];
 		enum tps_xdp_mode mode;
 		struct tps_why why = {};
-		int err = tps_device_attach(gate, wish->netns, devices[i], wish->mode, &mode,
-					    &done[i], &why);
+		int err = tps_device_attach(gate, key, wish->mode, &mode, &done[i], &why);
 
 		if (err) {
-			undo(gate, wish, devices, done, i);
+			undo(gate, devices, done);
 			return failed(session, err, &why);
 		}
 		if (done[i] && wish->mode == TPS_XDP_AUTO && mode == TPS_XDP_GENERIC)
 			note("device '%s': native XDP was refused, attached in generic mode: "
 			     "slower",
-			     devices[i]);
+			     key->name);
 		changed |= done[i];
 	}
 	return written(session, changed);
@@ -97,9 +156,10 @@ enum outcome attach(struct session *session, int argc, char **argv)
 						OPTIONS_SHARED};
 	struct wish wish = {.mode = TPS_XDP_NATIVE};
 	_cleanup_gate_ struct tps_gate *gate = NULL;
+	_cleanup_devices_ struct devices devices = {};
 	struct tps_why why = {};
 	int option, found, err = 0;
-	char **devices;
+	char **names;
 
 	while ((option = option_next(session, argc, argv, options)) != -1) {
 		switch (option) {
@@ -128,11 +188,13 @@ enum outcome attach(struct session *session, int argc, char **argv)
 			return USAGE;
 		}
 	}
-	if (!words_left(session, argc, argv, -1, &devices))
+	if (!words_left(session, argc, argv, -1, &names))
 		return USAGE;
-	if (!*devices)
+	if (!*names)
 		return misused(session, "no device: ip link shows what there is");
-	err = tps_devices_check(wish.netns, devices, &why);
+	err = devices_named(wish.netns, names, &devices, &why);
+	for (size_t i = 0; i < devices.count && !err; i++)
+		err = tps_device_check(&devices.keys[i], &why);
 	if (!err)
 		err = tps_gate_make(tps_root_choose(session->root), &wish.gate, &gate, &why);
 	if (err)
@@ -140,24 +202,25 @@ enum outcome attach(struct session *session, int argc, char **argv)
 	if (wish.gate.observe && !gate->is_fresh && !gate->control->observe)
 		note("--observe is for a gate that is made; tpsctl observe sets this one "
 		     "observing");
-	return attach_all(session, gate, &wish, devices, argc - optind);
+	return attach_all(session, gate, &wish, &devices);
 }
 
-static enum outcome detach_every(struct session *session, struct tps_gate *gate, bool forget)
-{
-	_cleanup_free_ struct tps_device_entry *devices = NULL;
-	struct tps_why why = {};
-	bool one;
-	size_t count;
-	int err = tps_devices_read(gate, &devices, &count);
+/* ---- detach */
 
-	for (size_t i = 0; i < count && !err; i++)
-		err = tps_device_detach_key(gate, &devices[i].key, &one, &why);
+static enum outcome detach_all(struct session *session, struct tps_gate *gate,
+			       const struct devices *devices, bool forget)
+{
+	struct tps_why why = {};
+	bool one, changed = forget;
+	int err = 0;
+
+	for (size_t i = 0; i < devices->count && !err; i++) {
+		err = tps_device_detach(gate, &devices->keys[i], &one, &why);
+		changed |= !err && one;
+	}
 	if (!err && forget)
 		err = tps_gate_forget(gate, &why);
-	if (err)
-		return failed(session, err, &why);
-	return written(session, count || forget);
+	return err ? failed(session, err, &why) : written(session, changed);
 }
 
 enum outcome detach(struct session *session, int argc, char **argv)
@@ -166,11 +229,11 @@ enum outcome detach(struct session *session, int argc, char **argv)
 						OPTION("all", no_argument, 'a'),
 						OPTION("forget", no_argument, 'f'), OPTIONS_SHARED};
 	_cleanup_gate_ struct tps_gate *gate = NULL;
+	_cleanup_devices_ struct devices devices = {};
 	struct wish wish = {};
 	struct tps_why why = {};
-	bool changed = false;
 	int option, err;
-	char **devices;
+	char **names;
 
 	while ((option = option_next(session, argc, argv, options)) != -1) {
 		switch (option) {
@@ -187,22 +250,19 @@ enum outcome detach(struct session *session, int argc, char **argv)
 			return USAGE;
 		}
 	}
-	if (!words_left(session, argc, argv, -1, &devices))
+	if (!words_left(session, argc, argv, -1, &names))
 		return USAGE;
-	if (wish.all == (*devices != NULL) || (wish.forget && !wish.all))
+	if (wish.all == (*names != NULL) || (wish.forget && !wish.all))
 		return misused(session, "expected devices, or --all");
+	if (wish.forget && wish.netns)
+		return misused(session, "--forget is of the whole gate, not of a namespace");
 	err = gate_open(session, TPS_WRITE, &gate, &why);
-	if (err)
-		return failed(session, err, &why);
-	if (wish.all)
-		return detach_every(session, gate, wish.forget);
-	for (; *devices; devices++) {
-		bool one = false;
-
-		err = tps_device_detach(gate, wish.netns, *devices, &one, &why);
-		if (err)
-			return failed(session, err, &why);
-		changed |= one;
-	}
-	return written(session, changed);
+	if (!err)
+		err = wish.all ? devices_all(gate, wish.netns, &devices, &why)
+			       : devices_named(wish.netns, names, &devices, &why);
+	for (size_t i = 0; i < devices.count && !err; i++)
+		err = tps_device_detach_check(gate, &devices.keys[i], &why);
+	if (!err && wish.forget)
+		err = tps_root_idle_check(gate->root, &why);
+	return err ? failed(session, err, &why) : detach_all(session, gate, &devices, wish.forget);
 }

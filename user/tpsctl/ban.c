@@ -13,11 +13,24 @@
 
 #define CALLER_PREFIX "caller:"
 
-/* The name behind `caller:`, or NULL for a prefix. */
-static const char *caller_of(const char *word)
+/* Who is meant by a word: a caller, or a prefix. */
+struct whom {
+	const char *caller; /* or NULL */
+	struct tps_prefix prefix;
+};
+
+static int whom_parse(const char *word, struct whom *ret_whom, struct tps_why *why)
 {
-	return strncmp(word, CALLER_PREFIX, strlen(CALLER_PREFIX)) ? NULL
-								   : word + strlen(CALLER_PREFIX);
+	struct whom whom = {};
+	int err = 0;
+
+	if (!strncmp(word, CALLER_PREFIX, strlen(CALLER_PREFIX)))
+		whom.caller = word + strlen(CALLER_PREFIX);
+	else
+		err = tps_prefix_parse(word, &whom.prefix, why);
+	if (!err)
+		*ret_whom = whom;
+	return err;
 }
 
 static int reason_check(const char *reason, struct tps_why *why)
@@ -44,12 +57,12 @@ enum outcome ban(struct session *session, int argc, char **argv)
 						OPTION("reason", required_argument, 'r'),
 						OPTIONS_SHARED};
 	_cleanup_gate_ struct tps_gate *gate = NULL;
-	const char *reason = NULL, *caller;
-	struct tps_prefix prefix = {};
+	const char *reason = NULL;
 	struct tps_why why = {};
+	struct whom whom;
 	__u64 seconds = 0;
 	int option, err = 0;
-	char **whom;
+	char **word;
 
 	while ((option = option_next(session, argc, argv, options)) != -1) {
 		if (option == 'f')
@@ -61,41 +74,41 @@ enum outcome ban(struct session *session, int argc, char **argv)
 		if (err)
 			return rejected(session, err, &why);
 	}
-	if (!words_left(session, argc, argv, 1, &whom))
+	if (!words_left(session, argc, argv, 1, &word))
 		return USAGE;
-	caller = caller_of(*whom);
-	if (!caller)
-		err = tps_prefix_parse(*whom, &prefix, &why);
+	err = whom_parse(*word, &whom, &why);
 	if (err)
 		return rejected(session, err, &why);
 	err = gate_open(session, TPS_WRITE, &gate, &why);
-	if (!err)
-		err = caller ? tps_ban_caller(gate, caller, seconds, reason, &why)
-			     : tps_ban_prefix(gate, &prefix, seconds, reason, &why);
+	if (err)
+		return failed(session, err, &why);
+	if (!seconds && (whom.caller ? tps_ban_caller_stands(gate, whom.caller, reason)
+				     : tps_ban_prefix_stands(gate, &whom.prefix, reason)))
+		return written(session, false);
+	err = whom.caller ? tps_ban_caller(gate, whom.caller, seconds, reason, &why)
+			  : tps_ban_prefix(gate, &whom.prefix, seconds, reason, &why);
 	return err ? failed(session, err, &why) : written(session, true);
 }
 
 enum outcome unban(struct session *session, int argc, char **argv)
 {
 	_cleanup_gate_ struct tps_gate *gate = NULL;
-	struct tps_prefix prefix = {};
 	struct tps_why why = {};
-	bool changed = true;
-	const char *caller;
-	char **whom;
-	int err = 0;
+	struct whom whom;
+	bool changed = false;
+	char **word;
+	int err;
 
-	if (!words_only(session, argc, argv, 1, &whom))
+	if (!words_only(session, argc, argv, 1, &word))
 		return USAGE;
-	caller = caller_of(*whom);
-	if (!caller)
-		err = tps_prefix_parse(*whom, &prefix, &why);
+	err = whom_parse(*word, &whom, &why);
 	if (err)
 		return rejected(session, err, &why);
 	err = gate_open(session, TPS_WRITE, &gate, &why);
-	if (!err)
-		err = caller ? tps_unban_caller(gate, caller, &changed, &why)
-			     : tps_unban_prefix(gate, &prefix, &changed);
+	if (err)
+		return failed(session, err, &why);
+	err = whom.caller ? tps_unban_caller(gate, whom.caller, &changed, &why)
+			  : tps_unban_prefix(gate, &whom.prefix, &changed);
 	return err ? failed(session, err, &why) : written(session, changed);
 }
 
@@ -152,10 +165,9 @@ static int bans_json(const struct tps_gate *gate, json_t *ret_rows)
 
 enum outcome list_bans(struct session *session, int argc, char **argv)
 {
-	static const struct column columns[] = {{"BANNED", "banned", false},
-						{"LEFT", "left", false},
-						{"REASON", "reason", false},
-						{}};
+	static const struct column columns[] = {
+		{"BANNED", "banned", false}, {"LEFT", "left", false}, {"REASON", "reason", false},
+		{.key = "left_s"},           {.key = "made_unix_s"},  {}};
 
 	return list_rows(session, argc, argv, bans_json, columns);
 }

@@ -22,6 +22,7 @@ struct key_word {
 	bool is_file;
 	bool is_removal;
 	const char *text;
+	struct tps_api_key key; /* of a file */
 };
 
 struct given {
@@ -39,6 +40,8 @@ static void given_end(struct given *given)
 {
 	free(given->add);
 	free(given->remove);
+	for (size_t i = 0; i < given->key_word_count; i++)
+		tps_api_key_forget(&given->key_words[i].key);
 	free(given->key_words);
 	free(given->add_keys);
 	free(given->remove_keys);
@@ -159,8 +162,22 @@ static int option_read(struct given *given, int option, struct tps_why *why)
 	}
 }
 
+/* Before the gate is opened: standard input may keep us waiting, and a lock everybody else. */
+static int key_files_read(struct given *given, struct tps_why *why)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < given->key_word_count && !err; i++) {
+		struct key_word *word = &given->key_words[i];
+
+		if (word->is_file)
+			err = tps_api_key_read(word->text, &word->key, why);
+	}
+	return err;
+}
+
 /* Keys become hashes under the gate's own secret. */
-static int keys_read(const struct tps_gate *gate, struct given *given, struct tps_why *why)
+static int keys_hash(const __u64 secret[2], struct given *given, struct tps_why *why)
 {
 	struct tps_keys_change *keys = &given->change.keys;
 
@@ -172,9 +189,12 @@ static int keys_read(const struct tps_gate *gate, struct given *given, struct tp
 		const struct key_word *word = &given->key_words[i];
 		struct tps_key *to = word->is_removal ? &given->remove_keys[keys->remove_count++]
 						      : &given->add_keys[keys->add_count++];
-		int err = word->is_file ? tps_key_read(word->text, gate->control->secret, to, why)
-					: tps_key_parse(word->text, gate->control->secret, to, why);
+		int err = 0;
 
+		if (word->is_file)
+			tps_key_hash(&word->key, secret, to);
+		else
+			err = tps_key_parse(word->text, secret, to, why);
 		if (err)
 			return err;
 	}
@@ -207,6 +227,8 @@ enum outcome set_caller(struct session *session, int argc, char **argv)
 	    (given.keys_listed && given.keys_edited))
 		return misused(session, "a list is either replaced or edited, not both");
 	err = tps_name_check("caller", *name, TPS_NAME_LEN, &why);
+	if (!err)
+		err = key_files_read(&given, &why);
 	if (err)
 		return rejected(session, err, &why);
 	err = gate_open(session, TPS_WRITE, &gate, &why);
@@ -216,7 +238,7 @@ enum outcome set_caller(struct session *session, int argc, char **argv)
 	}
 	if (err)
 		return failed(session, err, &why);
-	err = keys_read(gate, &given, &why);
+	err = keys_hash(gate->control->secret, &given, &why);
 	if (!err)
 		err = tps_caller_set(gate, *name, &given.change, &changed, &why);
 	return err ? rejected(session, err, &why) : written(session, changed);

@@ -195,11 +195,25 @@ static const struct column columns[] = {{"NAME", "name", false},
 					{"REFUSED", "refused", true},
 					{"BANNED", "banned", true},
 					{"WOULD_REFUSE", "would_refuse", true},
+					{.key = "refuse"},
+					{.key = "key_headers"},
+					{.key = "burst"},
+					{.key = "unproven"},
 					{}};
+
+static int rows_json(const struct tps_gate *gate, json_t *ret_rows)
+{
+	_cleanup_free_ struct tps_totals *totals = calloc(TPS_LISTENERS_MAX, sizeof(*totals));
+	int err = totals ? tps_totals_read(gate, totals) : -ENOMEM;
+
+	if (!err)
+		listeners_json(gate, totals, ret_rows);
+	return err;
+}
 
 enum outcome list_listeners(struct session *session, int argc, char **argv)
 {
-	return list_rows(session, argc, argv, listeners_json, columns);
+	return list_rows(session, argc, argv, rows_json, columns);
 }
 
 enum outcome show_listener(struct session *session, int argc, char **argv)
@@ -211,9 +225,9 @@ enum outcome show_listener(struct session *session, int argc, char **argv)
 	char **name;
 	int number, err;
 
-	if (!totals || !words_only(session, argc, argv, 1, &name))
+	if (!words_only(session, argc, argv, 1, &name))
 		return USAGE;
-	err = gate_open(session, TPS_READ, &gate, &why);
+	err = totals ? gate_open(session, TPS_READ, &gate, &why) : -ENOMEM;
 	if (err)
 		return failed(session, err, &why);
 	number = tps_listener_need(gate, *name, &why);

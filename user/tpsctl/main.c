@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lock.h"
 #include "log.h"
 #include "verbs.h"
 
@@ -16,7 +17,7 @@ static const struct verb verbs[] = {
 	 "DEVICE... [--netns NAME] [--xdp-mode native|generic|auto] [--observe] "
 	 "[--capacity MAP=N]... [--secret FILE]",
 	 "put the gate on devices; the first one makes it", attach},
-	{"detach", "DEVICE... [--netns NAME] | --all [--forget]",
+	{"detach", "DEVICE... [--netns NAME] | --all [--netns NAME | --forget]",
 	 "take the gate off devices; settings and counters stay, unless forgotten", detach},
 	{"status", "", "where the gate stands, what it does and how full its maps are", status},
 	{"pause", "", "the kill switch: everything passes, uncharged", pause_gate},
@@ -87,24 +88,40 @@ static const struct verb *verb_find(int count, char **words)
 }
 
 /* `set` without its noun, or with one that there is not: name those that there are. */
-static enum outcome unknown(int count, char **words)
+static enum outcome unknown(struct session *session, int count, char **words)
 {
-	size_t len = strlen(words[0]), found = 0;
+	size_t len = strlen(words[0]);
+	struct tps_why why = {};
+	char nouns[256] = "";
 
 	for (size_t i = 0; i < VERBS; i++) {
-		if (strncmp(verbs[i].name, words[0], len) || verbs[i].name[len] != ' ')
-			continue;
-		if (!found++)
-			fprintf(stderr, "tpsctl: '%s%s%s': expected", words[0],
-				count > 1 ? " " : "", count > 1 ? words[1] : "");
-		fprintf(stderr, "%s '%s'", found > 1 ? "," : "", verbs[i].name);
+		if (!strncmp(verbs[i].name, words[0], len) && verbs[i].name[len] == ' ')
+			snprintf(nouns + strlen(nouns), sizeof(nouns) - strlen(nouns), "%s '%s'",
+				 *nouns ? "," : "", verbs[i].name);
 	}
-	if (found)
-		fputc('\n', stderr);
+	if (*nouns)
+		tps_why_say(&why, 0, "'%s%s%s': expected%s", words[0], count > 1 ? " " : "",
+			    count > 1 ? words[1] : "", nouns);
 	else
-		fprintf(stderr, "tpsctl: verb '%s': unknown; tpsctl help lists what there is\n",
-			words[0]);
+		tps_why_say(&why, 0, "verb '%s': unknown; tpsctl help lists what there is",
+			    words[0]);
+	failed(session, 0, &why);
 	return USAGE;
+}
+
+static enum outcome verbs_show(const struct session *session)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < VERBS; i++)
+		json_array_append_new(rows, verb_json(&verbs[i]));
+	if (print_json(session, rows))
+		return DONE;
+	printf("usage: tpsctl [--root DIR] [-j] [-v] VERB ...\n\n");
+	for (size_t i = 0; i < VERBS; i++)
+		printf("  %-17s %s\n", verbs[i].name, verbs[i].help);
+	printf("\ntpsctl help VERB shows a verb's options; tpsctl(8) explains them.\n");
+	return DONE;
 }
 
 static enum outcome help(struct session *session, int argc, char **argv)
@@ -114,18 +131,12 @@ static enum outcome help(struct session *session, int argc, char **argv)
 
 	if (!words_only(session, argc, argv, -1, &words))
 		return USAGE;
-	if (*words) {
-		verb = verb_find(argc - optind, words);
-		if (!verb)
-			return unknown(argc - optind, words);
-		printf("usage: tpsctl %s%s%s\n%s\n", verb->name, *verb->usage ? " " : "",
-		       verb->usage, verb->help);
-		return DONE;
-	}
-	printf("usage: tpsctl [--root DIR] [-j] [-v] VERB ...\n\n");
-	for (size_t i = 0; i < VERBS; i++)
-		printf("  %-17s %s\n", verbs[i].name, verbs[i].help);
-	printf("\ntpsctl help VERB shows a verb's options; tpsctl(8) explains them.\n");
+	if (!*words)
+		return verbs_show(session);
+	verb = verb_find(argc - optind, words);
+	if (!verb)
+		return unknown(session, argc - optind, words);
+	verb_show(session, verb);
 	return DONE;
 }
 
@@ -139,35 +150,41 @@ static enum outcome version(struct session *session, int argc, char **argv)
 	return DONE;
 }
 
+static void wait_note(const char *text)
+{
+	note("%s", text);
+}
+
+static enum outcome run(struct session *session, int argc, char **argv)
+{
+	static const struct option options[] = {OPTIONS_SHARED};
+	int first = 1;
+
+	/* The options before the verb: getopt_long would look behind it, where others hold. */
+	while (first < argc && argv[first][0] == '-')
+		first += !strcmp(argv[first], "--root") && first + 1 < argc ? 2 : 1;
+	optind = 1;
+	if (option_next(session, first, argv, options) != -1)
+		return USAGE;
+	if (session->help)
+		return verbs_show(session);
+	if (first >= argc)
+		return misused(session, "no verb");
+	session->verb = verb_find(argc - first, argv + first);
+	if (!session->verb)
+		return unknown(session, argc - first, argv + first);
+	optind = 0; /* glibc: begin anew, behind the verb's last word */
+	first += words_of(session->verb) - 1;
+	return session->verb->run(session, argc - first, argv + first);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct verb none = {"", "[--root DIR] [-j] [-v] VERB ...; tpsctl help", "",
 					 NULL};
-	static const struct verb help_verb = {"help", "[VERB]", "lists the verbs", help};
-	static const struct option options[] = {OPTIONS_SHARED};
 	struct session session = {.verb = &none};
-	int first = 1;
 
 	tps_log_libbpf(false);
-	/* The options before the verb: getopt_long would look behind it, where others hold. */
-	while (first < argc && argv[first][0] == '-') {
-		bool takes = !strcmp(argv[first], "--root") && first + 1 < argc;
-
-		if (!strcmp(argv[first], "--help") || !strcmp(argv[first], "-h")) {
-			session.verb = &help_verb;
-			return help(&session, 1, (char *[]){argv[0], NULL});
-		}
-		first += takes ? 2 : 1;
-	}
-	optind = 1;
-	if (option_next(&session, first, argv, options) != -1)
-		return USAGE;
-	if (first >= argc)
-		return misused(&session, "no verb");
-	session.verb = verb_find(argc - first, argv + first);
-	if (!session.verb)
-		return unknown(argc - first, argv + first);
-	optind = 0; /* glibc: begin anew, behind the verb's last word */
-	first += words_of(session.verb) - 1;
-	return session.verb->run(&session, argc - first, argv + first);
+	tps_lock_on_wait(wait_note);
+	return finish(run(&session, argc, argv));
 }

@@ -36,16 +36,23 @@ enum outcome delete_named(struct session *session, int argc, char **argv,
 	return err ? failed(session, err, &why) : written(session, true);
 }
 
-static enum outcome sort_unknown(const struct session *session, const json_t *rows,
+static bool is_field(const struct column *columns, const char *key)
+{
+	for (; columns->key; columns++) {
+		if (!strcmp(columns->key, key))
+			return true;
+	}
+	return false;
+}
+
+static enum outcome sort_unknown(const struct session *session, const struct column *columns,
 				 const char *field)
 {
 	char fields[512] = "";
-	const char *key;
-	json_t *value;
 
-	json_object_foreach(json_array_get(rows, 0), key, value)
+	for (; columns->key; columns++)
 		snprintf(fields + strlen(fields), sizeof(fields) - strlen(fields), "%s%s",
-			 *fields ? ", " : "", key);
+			 *fields ? ", " : "", columns->key);
 	return misused(session, "--sort '%s': expected one of %s", field, fields);
 }
 
@@ -68,13 +75,15 @@ enum outcome list_rows(struct session *session, int argc, char **argv,
 	}
 	if (!words_left(session, argc, argv, 0, NULL))
 		return USAGE;
+	if (sort && !is_field(columns, sort))
+		return sort_unknown(session, columns, sort);
 	err = gate_open(session, TPS_READ, &gate, &why);
 	if (!err)
 		err = read(gate, rows);
 	if (err)
 		return failed(session, err, &why);
-	if (sort && !table_sort(rows, sort))
-		return sort_unknown(session, rows, sort);
+	if (sort)
+		table_sort(rows, sort);
 	if (!print_json(session, json_incref(rows)))
 		table_print(rows, columns);
 	return DONE;

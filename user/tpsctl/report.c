@@ -8,9 +8,6 @@
 #include "label.h"
 #include "text.h"
 
-/* Fewer unproven transactions than this say nothing about the placement. */
-#define UNPROVEN_MIN 10
-
 void verdicts_json(const __u64 verdicts[TPS_VERDICT_MAX], json_t *ret_object)
 {
 	for (int verdict = 0; verdict < TPS_VERDICT_MAX; verdict++)
@@ -47,25 +44,29 @@ json_t *notes_json(const struct tps_totals *totals)
 	return notes;
 }
 
-/* What an http listener could not prove, though a request of a live connection can be. */
-static __u64 unproven_count(const struct tps_totals *totals)
+struct share share_of(const struct tps_totals *totals)
 {
-	return totals->notes[TPS_REASON_NO_SOCKET] + totals->notes[TPS_REASON_OUTSIDE_WINDOW] +
-	       totals->notes[TPS_REASON_NO_HANDSHAKE];
+	struct share share = {.unproven = totals->notes[TPS_REASON_NO_SOCKET] +
+					  totals->notes[TPS_REASON_OUTSIDE_WINDOW] +
+					  totals->notes[TPS_REASON_NO_HANDSHAKE]};
+
+	for (int tier = 0; tier < TPS_TIERS_MAX; tier++) {
+		for (int verdict = 0; verdict < TPS_VERDICT_MAX; verdict++)
+			share.transactions += totals->verdicts[tier][verdict];
+	}
+	return share;
 }
 
 json_t *listener_json(const struct tps_gate *gate, int number, const struct tps_totals *totals)
 {
 	const struct tps_listener *listener = &gate->listeners[number];
-	__u64 verdicts[TPS_VERDICT_MAX] = {}, transactions = 0, unproven = unproven_count(totals);
+	__u64 verdicts[TPS_VERDICT_MAX] = {};
 	json_t *object, *ports = json_array(), *headers = json_array();
 	char rate[TPS_RATE_TEXT];
 
 	for (int tier = 0; tier < TPS_TIERS_MAX; tier++) {
-		for (int verdict = 0; verdict < TPS_VERDICT_MAX; verdict++) {
+		for (int verdict = 0; verdict < TPS_VERDICT_MAX; verdict++)
 			verdicts[verdict] += totals->verdicts[tier][verdict];
-			transactions += totals->verdicts[tier][verdict];
-		}
 	}
 	for (int i = 0; i < listener->port_count; i++)
 		json_array_append_new(ports, json_integer(listener->port[i]));
@@ -87,21 +88,15 @@ json_t *listener_json(const struct tps_gate *gate, int number, const struct tps_
 						       : tps_rate_default_burst(&listener->rate))
 			: json_null());
 	verdicts_json(verdicts, object);
-	json_object_set_new(object, "unproven", json_integer(unproven));
-	json_object_set_new(object, "mostly_unproven",
-			    json_boolean(listener->protocol == TPS_PROTOCOL_HTTP &&
-					 unproven > UNPROVEN_MIN && unproven * 2 > transactions));
+	json_object_set_new(object, "unproven", json_integer(share_of(totals).unproven));
 	return object;
 }
 
-int listeners_json(const struct tps_gate *gate, json_t *ret_rows)
+void listeners_json(const struct tps_gate *gate, const struct tps_totals totals[TPS_LISTENERS_MAX],
+		    json_t *ret_rows)
 {
-	_cleanup_free_ struct tps_totals *totals = calloc(TPS_LISTENERS_MAX, sizeof(*totals));
-	int err = totals ? tps_totals_read(gate, totals) : -1;
-
-	for (int i = 1; i < TPS_LISTENERS_MAX && !err; i++) {
+	for (int i = 1; i < TPS_LISTENERS_MAX; i++) {
 		if (gate->listeners[i].protocol)
 			json_array_append_new(ret_rows, listener_json(gate, i, &totals[i]));
 	}
-	return err;
 }

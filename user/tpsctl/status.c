@@ -2,8 +2,10 @@
 /*
  * status: where the gate stands, what it does, how full its maps are, and what looks wrong.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "control.h"
 #include "counts.h"
@@ -40,6 +42,8 @@ static int devices_json(const struct tps_gate *gate, json_t *ret_rows)
 		json_object_set_new(row, "netns",
 				    *entry->key.netns ? json_string(entry->key.netns)
 						      : json_null());
+		json_object_set_new(row, "egress",
+				    entry->egress < 0 ? json_null() : json_boolean(entry->egress));
 		json_object_set_new(row, "program_id",
 				    entry->attached ? json_integer(entry->program_id)
 						    : json_null());
@@ -64,9 +68,69 @@ static int maps_json(const struct tps_gate *gate, json_t *ret_rows)
 	return 0;
 }
 
+/* ---- placement: is what cannot be proven most of what comes? Totals go back to when the listener
+ * was made, so two looks tell how it is now; where little comes between them, the whole is all that
+ * can be told, and is told as that. */
+
+#define LOOK_NS 500000000L
+#define DOUBT_MIN 10 /* fewer transactions say nothing */
+
+static bool is_doubtful(struct share share)
+{
+	return share.unproven >= DOUBT_MIN && share.unproven * 2 > share.transactions;
+}
+
+static json_t *doubt_json(const struct tps_listener *listener, struct share now,
+			  struct share before)
+{
+	struct share between = {now.transactions - before.transactions,
+				now.unproven - before.unproven};
+	bool is_told = now.transactions >= before.transactions + DOUBT_MIN;
+	struct share share = is_told ? between : now;
+
+	if (!is_doubtful(share))
+		return NULL;
+	return json_sprintf("listener '%s': %s %llu of %llu transactions could not be proven: %s",
+			    listener->name, is_told ? "just now," : "since it was made,",
+			    share.unproven, share.transactions,
+			    listener->placement == TPS_PLACEMENT_LOCAL
+				    ? "is its placement transit?"
+				    : "is the gate on each device that the answers leave by?");
+}
+
+static bool is_looked_at(const struct tps_gate *gate, int listener, const struct tps_totals *totals)
+{
+	return gate->listeners[listener].protocol == TPS_PROTOCOL_HTTP &&
+	       share_of(totals).unproven >= DOUBT_MIN;
+}
+
+/* Lets go of the lock: nobody need wait for the second look. */
+static int doubts_add(struct tps_gate *gate, const struct tps_totals first[TPS_LISTENERS_MAX],
+		      json_t *ret_warnings)
+{
+	_cleanup_free_ struct tps_totals *second = calloc(TPS_LISTENERS_MAX, sizeof(*second));
+	json_t *doubt;
+	int i = 1, err;
+
+	while (i < TPS_LISTENERS_MAX && !is_looked_at(gate, i, &first[i]))
+		i++;
+	if (i == TPS_LISTENERS_MAX)
+		return 0;
+	tps_gate_unlock(gate);
+	nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+	err = second ? tps_totals_read(gate, second) : -ENOMEM;
+	for (; i < TPS_LISTENERS_MAX && !err; i++) {
+		if (!is_looked_at(gate, i, &first[i]))
+			continue;
+		doubt = doubt_json(&gate->listeners[i], share_of(&second[i]), share_of(&first[i]));
+		if (doubt)
+			json_array_append_new(ret_warnings, doubt);
+	}
+	return err;
+}
+
 /* What the operator should look at. */
-static json_t *warnings_json(const struct tps_gate *gate, const json_t *devices,
-			     const json_t *listeners)
+static json_t *warnings_json(const struct tps_gate *gate, const json_t *devices)
 {
 	json_t *warnings = json_array(), *row;
 	size_t at;
@@ -89,18 +153,12 @@ static json_t *warnings_json(const struct tps_gate *gate, const json_t *devices,
 				json_sprintf(
 					"device '%s': attached, but not wanted: detach it again",
 					name));
-	}
-	json_array_foreach(listeners, at, row)
-	{
-		const char *name = json_string_value(json_object_get(row, "name"));
-
-		if (json_is_true(json_object_get(row, "mostly_unproven")))
+		else if (json_is_false(json_object_get(row, "egress")))
 			json_array_append_new(
 				warnings,
-				json_sprintf(
-					"listener '%s': most of its traffic cannot be proven: is "
-					"its placement transit?",
-					name));
+				json_sprintf("device '%s': its egress filter has gone: attach it "
+					     "again",
+					     name));
 	}
 	if (!gate->control->tick_ns)
 		json_array_append_new(warnings,
@@ -122,6 +180,7 @@ enum outcome status(struct session *session, int argc, char **argv)
 {
 	_cleanup_json_ json_t *devices = json_array(), *listeners = json_array();
 	_cleanup_json_ json_t *maps = json_array(), *warnings = NULL;
+	_cleanup_free_ struct tps_totals *totals = calloc(TPS_LISTENERS_MAX, sizeof(*totals));
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	const struct tps_tier *default_tier;
 	struct tps_meta meta = {};
@@ -130,18 +189,22 @@ enum outcome status(struct session *session, int argc, char **argv)
 
 	if (!words_only(session, argc, argv, 0, NULL))
 		return USAGE;
-	err = gate_open(session, TPS_READ, &gate, &why);
+	err = totals ? gate_open(session, TPS_READ, &gate, &why) : -ENOMEM;
 	if (!err)
 		err = tps_meta_read(gate, &meta);
 	if (!err)
 		err = devices_json(gate, devices);
 	if (!err)
-		err = listeners_json(gate, listeners);
+		err = tps_totals_read(gate, totals);
 	if (!err)
 		err = maps_json(gate, maps);
 	if (err)
 		return failed(session, err, &why);
-	warnings = warnings_json(gate, devices, listeners);
+	listeners_json(gate, totals, listeners);
+	warnings = warnings_json(gate, devices);
+	err = doubts_add(gate, totals, warnings);
+	if (err)
+		return failed(session, err, &why);
 	default_tier = &gate->tiers[gate->control->default_tier];
 	if (print_json(session, json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O}", "root",
 					  gate->root, "made_by", meta.version, "state",

@@ -99,22 +99,19 @@ static int by_sort_key(const void *a, const void *b)
 	return (int)json_is_null(left) - (int)json_is_null(right);
 }
 
-bool table_sort(json_t *rows, const char *key)
+void table_sort(json_t *rows, const char *key)
 {
 	size_t count = json_array_size(rows);
-	_cleanup_free_ json_t **sorted = calloc(count ? count : 1, sizeof(*sorted));
+	_cleanup_free_ json_t **sorted = calloc(count + 1, sizeof(*sorted));
 	json_t *row;
 	size_t at;
 
-	if (!count)
-		return true;
-	if (!sorted || !json_object_get(json_array_get(rows, 0), key))
-		return false;
+	if (!sorted)
+		return;
 	json_array_foreach(rows, at, row) sorted[at] = json_incref(row);
 	sort_key = key;
 	qsort(sorted, count, sizeof(*sorted), by_sort_key);
 	json_array_clear(rows);
 	for (at = 0; at < count; at++)
 		json_array_append_new(rows, sorted[at]);
-	return true;
 }

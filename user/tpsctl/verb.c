@@ -12,9 +12,26 @@
 #include "log.h"
 #include "root.h"
 
-static void usage_print(FILE *to, const struct verb *verb)
+json_t *verb_json(const struct verb *verb)
 {
-	fprintf(to, "usage: tpsctl %s%s%s\n", verb->name, *verb->usage ? " " : "", verb->usage);
+	return json_pack("{s:s, s:s, s:s}", "verb", verb->name, "usage", verb->usage, "help",
+			 verb->help);
+}
+
+void verb_show(const struct session *session, const struct verb *verb)
+{
+	if (!print_json(session, verb_json(verb)))
+		printf("usage: tpsctl %s%s%s\n%s\n", verb->name, *verb->usage ? " " : "",
+		       verb->usage, verb->help);
+}
+
+enum outcome finish(enum outcome outcome)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return outcome;
+	fprintf(stderr, "tpsctl: standard output: %s\n", strerror(errno ? errno : EIO));
+	return outcome == DONE ? FAILED : outcome;
 }
 
 int option_next(struct session *session, int argc, char **argv, const struct option *options)
@@ -37,9 +54,8 @@ int option_next(struct session *session, int argc, char **argv, const struct opt
 			session->root = optarg;
 			break;
 		case 'h':
-			usage_print(stdout, session->verb);
-			printf("%s\n", session->verb->help);
-			exit(DONE);
+			session->help = true;
+			break;
 		case ':':
 			misused(session, "option '%s': it needs a value", argv[optind - 1]);
 			return '?';
@@ -47,6 +63,11 @@ int option_next(struct session *session, int argc, char **argv, const struct opt
 			misused(session, "option '%s': unknown",
 				argv[optind > at ? optind - 1 : at]);
 			return '?';
+		case -1:
+			if (!session->help || !session->verb->run)
+				return option;
+			verb_show(session, session->verb);
+			exit(finish(DONE));
 		default:
 			return option;
 		}
@@ -99,28 +120,39 @@ enum outcome rejected(const struct session *session, int err, const struct tps_w
 	return (err == -EINVAL || err == -ERANGE) && why->text[0] ? USAGE : FAILED;
 }
 
+/* As one line. */
+static const char *line_text(const char *format, va_list arguments, struct tps_why *line)
+{
+	char text[sizeof(line->text)];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	tps_why_say(line, 0, "%s", text);
+	return line->text;
+}
+
 enum outcome misused(const struct session *session, const char *format, ...)
 {
+	const struct verb *verb = session->verb;
+	const char *gap = *verb->name ? " " : "";
+	struct tps_why line = {};
 	va_list arguments;
 
-	fprintf(stderr, "tpsctl %s: ", session->verb->name);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "tpsctl%s%s: %s; usage: tpsctl%s%s%s%s\n", gap, verb->name,
+		line_text(format, arguments, &line), gap, verb->name, *verb->usage ? " " : "",
+		verb->usage);
 	va_end(arguments);
-	fprintf(stderr, "; usage: tpsctl %s%s%s\n", session->verb->name,
-		*session->verb->usage ? " " : "", session->verb->usage);
 	return USAGE;
 }
 
 void note(const char *format, ...)
 {
+	struct tps_why line = {};
 	va_list arguments;
 
-	fputs("tpsctl: note: ", stderr);
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "tpsctl: note: %s\n", line_text(format, arguments, &line));
 	va_end(arguments);
-	fputc('\n', stderr);
 }
 
 bool print_json(const struct session *session, json_t *json)

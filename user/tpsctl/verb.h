@@ -24,6 +24,7 @@ struct session {
 	const char *root;
 	bool json;
 	bool verbose;
+	bool help; /* the use of the verb is wanted, not the verb */
 };
 
 struct verb {
@@ -45,7 +46,7 @@ struct verb {
 		OPTION(NULL, 0, 0)
 
 /* The next of the verb's own options as getopt_long(3) has it; -1 at the end, '?' when it was
- * refused (and said so). */
+ * refused (and said so). With `-h` it shows the use of the verb at the end, and ends tpsctl. */
 int option_next(struct session *session, int argc, char **argv, const struct option *options);
 
 /* No options of its own and exactly @count words (-1: any number); *ret_words are they. False:
@@ -65,30 +66,35 @@ enum outcome misused(const struct session *session, const char *format, ...)
 /* To stderr, beside success. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The last thing: @outcome, or FAILED when what was printed did not arrive. */
+enum outcome finish(enum outcome outcome);
+
 /* A writing verb has done: with -j it says whether anything changed. */
 enum outcome written(const struct session *session, bool changed);
 /* A reading verb has done: print @json (and take it) with -j; else nothing. True when it printed.
  */
 bool print_json(const struct session *session, json_t *json);
 
+json_t *verb_json(const struct verb *verb);
+void verb_show(const struct session *session, const struct verb *verb);
+
 /* The gate of the session. */
 int gate_open(const struct session *session, enum tps_access access, struct tps_gate **ret_gate,
 	      struct tps_why *why);
 #define _cleanup_gate_ _cleanup_(tps_gate_close_at_end)
 
-/* ---- tables: rows are JSON objects, so that text and -j say the same */
+/* ---- tables: rows are JSON objects, so that text and -j say the same. First the columns that are
+ * shown, then the other fields, without a title; the end has no key. */
 struct column {
 	const char *title;
 	const char *key;
 	bool right; /* aligned to the right */
 };
 
-/* Print the array @rows; columns end with a NULL title. Arrays are joined by commas, null is `-`.
- */
+/* Print the array @rows. Arrays are joined by commas, null is `-`. */
 void table_print(const json_t *rows, const struct column *columns);
-/* Sort the array @rows in place by @key: numbers falling, text rising. False: no row has that key.
- */
-bool table_sort(json_t *rows, const char *key);
+/* Sort the array @rows in place by @key: numbers falling, text rising. */
+void table_sort(json_t *rows, const char *key);
 
 /* ---- verbs that are alike for every noun */
 

@@ -14,9 +14,8 @@
 
 #include <bpf/bpf.h>
 
-#include <tps/names.h>
-
 #include "cleanup.h"
+#include "device.h"
 
 static void label_print(const struct tps_device_key *key, char ret_label[HOLD_LABEL])
 {
@@ -24,7 +23,7 @@ static void label_print(const struct tps_device_key *key, char ret_label[HOLD_LA
 		 *key->netns ? ":" : "", TPS_DEVICE_LEN - 1, key->name);
 }
 
-/* Is the XDP link @fd on a device? A link whose device was removed has ifindex 0. */
+/* Is the XDP link @fd on a device? One whose device was removed has ifindex 0. */
 static bool link_attached(int fd)
 {
 	struct bpf_link_info info = {0};
@@ -64,14 +63,11 @@ static void devices_drop(struct hold_device *devices, size_t count)
 
 /* The descriptor of the device's link: of its pin, or else the one that is held (then it is taken
  * from there). */
-static int link_open(struct hold *hold, const char *label)
+static int link_open(struct hold *hold, const struct tps_device_key *key, const char *label)
 {
-	char path[PATH_MAX];
-	int fd = -1;
+	struct bpf_link_info info;
+	int fd = tps_device_link_open(hold->gate, key, &info);
 
-	if (snprintf(path, sizeof(path), "%s/%s/%s", hold->gate->root, TPS_PIN_LINKS, label) <
-	    (int)sizeof(path))
-		fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return fd;
 	for (size_t i = 0; i < hold->devices_count; i++)
@@ -108,7 +104,7 @@ static void devices_look(struct hold *hold)
 		    bpf_map_lookup_elem(map_fd, &key, &wanted))
 			continue;
 		device->mode = wanted.mode;
-		device->link_fd = link_open(hold, device->label);
+		device->link_fd = link_open(hold, &key, device->label);
 		device->attached = link_attached(device->link_fd);
 		count++;
 	}

@@ -17,7 +17,7 @@
 
 /* A device that the gate is wanted on. */
 struct hold_device {
-	char label[HOLD_LABEL]; /* DEVICE, or NETNS:DEVICE: as its link is pinned */
+	char label[HOLD_LABEL]; /* DEVICE, or NETNS:DEVICE */
 	__u32 mode;             /* enum tps_xdp_mode */
 	int link_fd;            /* or -1 */
 	bool attached;          /* the link is there and its device is, too */

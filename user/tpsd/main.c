@@ -63,9 +63,10 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 	};
 	struct options options = {.listen = LISTEN_DEFAULT, .callers_max = CALLERS_MAX_DEFAULT};
 	struct tps_why why = {0};
-	int option;
+	int option, at = optind;
 
-	while ((option = getopt_long(argc, argv, "vVh", table, NULL)) != -1) {
+	opterr = 0;
+	for (; (option = getopt_long(argc, argv, ":vVh", table, NULL)) != -1; at = optind) {
 		switch (option) {
 		case LISTEN:
 			options.listen = optarg;
@@ -90,7 +91,10 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
 		default:
-			fputs("tpsd: `tpsd --help` lists the options\n", stderr);
+			tps_why_say(&why, 0, "option '%s': %s, see `tpsd --help`",
+				    argv[optind > at ? optind - 1 : at],
+				    option == ':' ? "it needs a value" : "unknown");
+			fprintf(stderr, "tpsd: %s\n", why.text);
 			return EXIT_USAGE;
 		}
 	}
