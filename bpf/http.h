@@ -5,7 +5,7 @@
  *
  * How the gate calls it, for each segment with new bytes of a proven flow:
  *   if (http_skip(&flow->http, len)) nothing to scan: the bytes lie inside a body
- *   http_begin(s, &flow->http, secret, may_resync)
+ *   http_begin(s, &flow->http, secret, may_resync); then s->known, if there is a known key
  *   for each chunk of at most HTTP_CHUNK_MAX bytes, in order:
  *           copy it to s->bytes + HTTP_CARRY, set s->chunk_bytes, call http_scan(s, listener)
  *   spend s->charge[0 .. s->charges); look at s->met, s->framed and http_partial(&s->http)
@@ -16,6 +16,7 @@
 
 #include <tps/abi.h>
 #include <tps/dual.h>
+#include <tps/fingerprint.h>
 #include <tps/siphash.h>
 
 /* Where the parser stands. From OPAQUE on the framing is not known: the loose phases. */
@@ -61,6 +62,12 @@ struct http_charge {
 	__u16 zero;
 };
 
+/* A key that need not be hashed. */
+struct http_known {
+	__u64 print; /* its fingerprint; 0: there is none */
+	__u64 hash[2];
+};
+
 #define HTTP_CARRY TPS_CARRY_BYTES /* where in bytes[] the chunk begins; the carry ends here */
 #define HTTP_CHUNK_MAX 2048
 #define HTTP_SPAN 4096 /* positions are masked by this less one */
@@ -80,6 +87,8 @@ struct http_scan {
 	/* set by http_begin() */
 	__u32 may_resync;
 	__u64 secret[2];
+	__u64 print; /* the fingerprint of the last key that was read of the segment; 0: none */
+	struct http_known known;
 	/* the parser's own */
 	__u32 segment_bytes; /* of chunks before this one */
 	__u32 end;
@@ -197,6 +206,8 @@ DUAL_INLINE void http_begin(struct http_scan *s, const struct tps_http *http, co
 	s->undecided = 0;
 	s->segment_bytes = 0;
 	s->may_resync = may_resync;
+	s->print = 0;
+	s->known.print = 0;
 	s->secret[0] = secret[0];
 	s->secret[1] = secret[1];
 }
@@ -770,6 +781,18 @@ DUAL_INLINE int http_past_bearer(struct http_scan *s, __u32 bearer)
 	return 1;
 }
 
+/* The hash of the key of @bytes at @at: as a rule, the known one's. */
+DUAL_INLINE void http_hash(struct http_scan *s, __u32 at, __u32 bytes)
+{
+	s->print = fingerprint_padded(s->secret, HTTP_AT(s, at), bytes);
+	if (s->print == s->known.print) {
+		s->http.key_hash[0] = s->known.hash[0];
+		s->http.key_hash[1] = s->known.hash[1];
+		return;
+	}
+	siphash_128_padded(s->secret, HTTP_AT(s, at), bytes, s->http.key_hash);
+}
+
 /* A line [start, pos) whose first 8 bytes fit key header @number. Returns where to go
  * on, or 0: it has another name. */
 DUAL_GLOBAL int http_key_line(struct http_scan *s, const struct tps_listener *listener,
@@ -809,7 +832,7 @@ DUAL_GLOBAL int http_key_line(struct http_scan *s, const struct tps_listener *li
 	} else if (bytes > TPS_KEY_BYTES_MAX) {
 		http_bad_key(s, HTTP_KEY_BAD);
 	} else {
-		siphash_128_padded(s->secret, HTTP_AT(s, s->value_start), bytes, s->http.key_hash);
+		http_hash(s, s->value_start, bytes);
 		s->http.key |= HTTP_KEY_FOUND;
 	}
 	return pos + 2;

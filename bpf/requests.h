@@ -329,10 +329,12 @@ static __always_inline void requests_count(const struct take *take, const struct
 		count_stranger(who->stranger, verdict, heads);
 }
 
-/* The caller of the head's key: the one that the flow is bound to, as a rule. */
+/* The caller of the head's key: the one that the flow is bound to, as a rule. @print is the key's
+ * fingerprint, or 0. */
 static __always_inline int requests_identify(const struct tps_control *settings,
 					     struct tps_flow *flow, const __u64 hash[2],
-					     struct tps_totals *of, struct subject *ret)
+					     __u64 print, struct tps_totals *of,
+					     struct subject *ret)
 {
 	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
 
@@ -343,8 +345,19 @@ static __always_inline int requests_identify(const struct tps_control *settings,
 		return 0;
 	flow->bound_hash[0] = hash[0];
 	flow->bound_hash[1] = hash[1];
+	flow->bound_print = print;
 	flow->bound_generation = generation;
 	return 1;
+}
+
+/* The fingerprint of the charge's key, if it was the last that the segment named. */
+static __always_inline __u64 requests_print(const struct requests *r,
+					    const struct http_charge *charge)
+{
+	return charge->hash[0] == r->scan.http.key_hash[0] &&
+			       charge->hash[1] == r->scan.http.key_hash[1]
+		       ? r->scan.print
+		       : 0;
 }
 
 /*
@@ -380,8 +393,8 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	take.proven = r->proven != 0;
 	/* what is noticed is noted once, not again in each step */
 	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
-	if (charge->kind != HTTP_KEY ||
-	    !requests_identify(settings, &r->flow, charge->hash, noted, &who))
+	if (charge->kind != HTTP_KEY || !requests_identify(settings, &r->flow, charge->hash,
+							   requests_print(r, charge), noted, &who))
 		identify_source(settings, frame, noted, &who);
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
@@ -467,6 +480,7 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->open_seq = r->flow.open_seq;
 	flow->proven_ack = r->flow.proven_ack;
 	flow->epoch = r->flow.epoch;
+	flow->bound_print = r->flow.bound_print;
 	flow->bound_hash[0] = r->flow.bound_hash[0];
 	flow->bound_hash[1] = r->flow.bound_hash[1];
 	flow->bound = r->flow.bound;
@@ -614,6 +628,11 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 
 	requests_distrust(&r->flow, frame);
 	http_begin(&r->scan, &r->flow.http, secret, may_resync);
+	if (r->flow.bound.generation) {
+		r->scan.known.print = r->flow.bound_print;
+		r->scan.known.hash[0] = r->flow.bound_hash[0];
+		r->scan.known.hash[1] = r->flow.bound_hash[1];
+	}
 	error = requests_parse(ctx, &r->scan, listener, at, left);
 	if (error)
 		return error;

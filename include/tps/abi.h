@@ -379,7 +379,9 @@ struct tps_flow {
 	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
 	__u16 tainted;     /* enum http_phase: the framing was not known once; 0: it always was */
 	__u16 epoch;       /* control.epoch when it was last read */
-	/* the caller of the last key, so that the next head with it need not look for it */
+	/* the caller of the last key, so that the next head with it need neither hash it nor look
+	 * for it */
+	__u64 bound_print; /* its fingerprint; 0: none */
 	__u64 bound_hash[2];
 	struct tps_slot bound;  /* generation 0: none */
 	__u32 bound_generation; /* control.keys_generation before it was looked up */
@@ -431,6 +433,6 @@ TPS_ASSERT_SIZE(tps_listener_bucket, 32);
 TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
-TPS_ASSERT_SIZE(tps_flow, 296);
+TPS_ASSERT_SIZE(tps_flow, 304);
 
 #endif
