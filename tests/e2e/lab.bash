@@ -108,7 +108,7 @@ wait_until()
 sink_start()
 {
 	rm -f "$lab_dir/sink-$1"
-	lab_in "${2-server}" "$programs/sink" "$1" >"$lab_dir/sink-$1" 2>&1 </dev/null 3>&- &
+	lab_in "${2:-server}" "$programs/sink" "$1" >"$lab_dir/sink-$1" 2>&1 </dev/null 3>&- &
 	echo $! >"$lab_dir/sink-$1.pid"
 	wait_until 5 grep -qs ready "$lab_dir/sink-$1"
 }
@@ -120,9 +120,12 @@ sink_stop()
 	pid=$(<"$lab_dir/sink-$1.pid")
 
 	kill "$pid"
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 0.02
-	done
+	wait_until 5 has_ended "$pid"
+}
+
+has_ended()
+{
+	! kill -0 "$1" 2>/dev/null
 }
 
 # sink_count PORT SOURCE
@@ -137,10 +140,10 @@ flood()
 	lab_run client "$programs/openloop" "$1" "$2" "$lab_server4" "$lab_server6"
 }
 
-# datagrams PORT SOURCE N: N of them at once; how many arrived.
+# datagrams PORT SOURCE N [WHERE]: N of them at once; how many arrived.
 datagrams()
 {
-	sink_start "$1"
+	sink_start "$1" "${4-}"
 	flood "$1" 0.2 <<<"$2 $(($3 * 5))" >/dev/null
 	sink_stop "$1"
 	sink_count "$1" "$2"

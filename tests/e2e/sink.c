@@ -58,8 +58,11 @@ static struct source *source_of(const struct in6_addr *address)
 static int sink_open(uint16_t port)
 {
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	/* a signal between the look at `ended` and the wait is not waited on for ever */
+	struct timeval patience = {.tv_usec = 100000};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), bytes = 256 << 20;
 
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	/* What the gate admits must not be lost behind it. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&any, sizeof(any))) {
