@@ -2,93 +2,17 @@
 /*
  * Placement transit: the sockets are elsewhere, and what the egress program saw leave is the proof.
  */
-#include "lib/http_cases.h"
+#include "lib/far.h"
 
 #include <stdlib.h>
-
-#include <linux/pkt_cls.h>
-
-#define FAR_SERVER "192.0.2.50" /* beyond this host, no socket here */
-#define FAR_SERVER6 "2001:db8:1::50"
-
-/* A connection of which this host forwards the segments. */
-struct far {
-	struct packet client; /* its next segment */
-	struct packet server;
-};
-
-static void far_packets(struct far *ret, const char *client, const char *server, __u16 port)
-{
-	*ret = (struct far){
-		.client = {.source = client,
-			   .destination = server,
-			   .source_port = port,
-			   .destination_port = HTTP_PORT,
-			   .seq = 1001},
-		.server = {.source = server,
-			   .destination = client,
-			   .source_port = HTTP_PORT,
-			   .destination_port = port,
-			   .seq = 900000001},
-	};
-}
-
-static void server_sends(struct far *far, const char *text)
-{
-	far->server.ack = far->client.seq;
-	far->server.flags = 0;
-	far->server.payload = text;
-	assert_int_equal(harness_run_egress(&h, &far->server), TC_ACT_UNSPEC);
-	far->server.seq += text ? strlen(text) : 0;
-	far->client.ack = far->server.seq;
-}
-
-/* The handshake: SYN inwards, SYN-ACK outwards, ACK inwards. */
-static void open_far(struct far *ret, const char *client, const char *server)
-{
-	static __u16 port = 30000;
-
-	far_packets(ret, client, server, port++);
-	ret->client.seq--;
-	ret->client.flags = PACKET_SYN;
-	expect(&ret->client, HTTP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
-	ret->client.seq++;
-	ret->client.flags = 0;
-	ret->server.seq--;
-	ret->server.ack = ret->client.seq;
-	ret->server.flags = PACKET_SYN | PACKET_ACK;
-	assert_int_equal(harness_run_egress(&h, &ret->server), TC_ACT_UNSPEC);
-	ret->server.seq++;
-	ret->client.ack = ret->server.seq;
-	expect(&ret->client, HTTP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
-}
-
-/* The client's next segment; the server gets what passes, and acks nothing by itself. */
-static int client_sends(struct far *far, const char *text)
-{
-	int action;
-
-	far->client.payload = text;
-	action = harness_run(&h, &far->client);
-	if (action == XDP_PASS)
-		far->client.seq += strlen(text);
-	far->client.payload = NULL;
-	return action;
-}
 
 static struct far f;
 
 static int transit_case_open(void **state)
 {
-	struct harness_listener listener = {
-		.protocol = TPS_PROTOCOL_HTTP,
-		.ports = {HTTP_PORT},
-		.placement = TPS_PLACEMENT_TRANSIT,
-	};
-
 	case_open(state);
-	harness_set_listener(&h, HTTP, &listener);
-	open_far(&f, CLIENT, FAR_SERVER);
+	far_listener();
+	far_open(&f, CLIENT, FAR_SERVER);
 	return 0;
 }
 
@@ -129,7 +53,7 @@ static void syn_ack6_proves_the_first_request(void **state)
 {
 	struct tps_slot gold = add_keyed("gold", 1);
 
-	open_far(&f, CLIENT6, FAR_SERVER6);
+	far_open(&f, CLIENT6, FAR_SERVER6);
 	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_PASS);
 	server_sends(&f, OK);
 	assert_int_equal(client_sends(&f, GET_KEY("gold")), XDP_DROP);

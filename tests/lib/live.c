@@ -60,6 +60,7 @@ static socklen_t make_address(const char *text, __u16 port, union address *ret)
 	return sizeof(ret->v4);
 }
 
+/* -1: another socket has the port. */
 static int bound_socket(const char *text, __u16 port)
 {
 	union address address;
@@ -73,9 +74,12 @@ static int bound_socket(const char *text, __u16 port)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(fd, SOL_IP, IP_FREEBIND, &one, sizeof(one));
 	setsockopt(fd, SOL_IPV6, IPV6_FREEBIND, &one, sizeof(one));
-	if (bind(fd, &address.any, len))
+	if (!bind(fd, &address.any, len))
+		return fd;
+	if (errno != EADDRINUSE)
 		err(1, "bind to %s port %u", text, port);
-	return fd;
+	close(fd);
+	return -1;
 }
 
 /* One after the other, so that a flow of an earlier connection is never met again: Linux might give
@@ -92,8 +96,8 @@ int live_listen(const char *address, __u16 port)
 {
 	int fd = bound_socket(address, port);
 
-	if (listen(fd, 128))
-		err(1, "listen");
+	if (fd < 0 || listen(fd, 128))
+		err(1, "listen on %s port %u", address, port);
 	return fd;
 }
 
@@ -120,11 +124,13 @@ void live_connect(struct live *ret_live, int listener, const char *client, const
 	struct live live = {
 		.client_address = client,
 		.server_address = server,
-		.client_port = next_port(),
 		.server_port = port,
 	};
 
-	live.client = bound_socket(client, live.client_port);
+	do {
+		live.client_port = next_port();
+		live.client = bound_socket(client, live.client_port);
+	} while (live.client < 0);
 	if (connect(live.client, &address.any, len))
 		err(1, "connect to %s port %u", server, port);
 	live.server = accept(listener, NULL, NULL);
