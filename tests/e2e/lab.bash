@@ -120,7 +120,7 @@ sink_stop()
 	pid=$(<"$lab_dir/sink-$1.pid")
 
 	kill "$pid"
-	wait_until 5 has_ended "$pid"
+	wait_until 10 has_ended "$pid"
 }
 
 has_ended()

@@ -14,6 +14,8 @@ setup_file()
 	printf 'key-of-acme' >"$lab_dir/acme"
 	tps set listener right --port 8080 --protocol http --placement transit
 	tps set listener wrong --port 8090 --protocol http
+	tps set listener api --port 8081 --protocol tcp --placement transit
+	tps set listener log --port 5000 --protocol udp --placement transit
 	tps set caller acme --rate 1/h --burst 8 --key-file "$lab_dir/acme"
 }
 
@@ -54,6 +56,31 @@ setup()
 	assert_output refused
 	run metric tps_unproven_total listener=right
 	assert_output 0
+}
+
+@test "in transit, a tcp listener's connections pass up to the burst" {
+	for source in 203.0.113.7 2001:db8:c:7::1; do
+		ASK_PORT=8081 run ask_times 5 "$source" --http2-prior-knowledge
+		assert_output 5
+		ASK_PORT=8081 run ask "$source" --http2-prior-knowledge
+		assert_output refused
+	done
+	ASK_PORT=8081 run ask 203.0.113.8 --http2-prior-knowledge
+	assert_output 200
+	between 2 "$(metric tps_transactions_total listener=api verdict=refused)" 100
+	assert_equal "$(metric tps_transactions_total listener=api verdict=allowed)" 11
+}
+
+@test "in transit, a udp listener's datagrams pass up to the burst" {
+	for source in 203.0.113.9 2001:db8:c:9::1; do
+		run datagrams 5000 "$source" 20 box
+		assert_output 5
+		# behind a port without a listener there is no limit
+		run datagrams 5001 "$source" 20 box
+		assert_output 20
+	done
+	assert_equal "$(metric tps_transactions_total listener=log verdict=allowed)" 10
+	assert_equal "$(metric tps_transactions_total listener=log verdict=refused)" 30
 }
 
 @test "taken for local by mistake: charged to the source, counted and named by status" {
