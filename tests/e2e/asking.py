@@ -6,8 +6,8 @@ asking.py keepalive SOURCE SERVER PORT CONNECTIONS PER_SECOND SECONDS
     each connection asks again and again; prints asked and answered
 asking.py keys SOURCE SERVER PORT COUNT
     COUNT requests on one connection, each with a random key; prints answered
-asking.py upload SOURCE SERVER PORT MEBIBYTES
-    one body; prints the bytes that the server read
+asking.py upload SOURCE SERVER PORT MEBIBYTES [chunked]
+    one body, its length given or in chunks; prints the bytes that the server read
 asking.py read PORT
     serves uploads on 127.0.0.1: reads a body to its end, then answers with its length
 """
@@ -63,23 +63,38 @@ def keys(source, server, port, count):
     print(answered)
 
 
-def upload(source, server, port, mebibytes):
+def upload(source, server, port, mebibytes, chunked=False):
     block = bytes(range(256)) * 4096
     client = http.client.HTTPConnection(server, port, timeout=60)
     client.sock = connect(source, server, port)
     client.request("POST", "/upload", body=(block for _ in range(mebibytes)),
-                   headers={"Content-Length": str(len(block) * mebibytes)})
+                   headers={} if chunked else {"Content-Length": str(len(block) * mebibytes)},
+                   encode_chunked=chunked)
     print(client.getresponse().read().decode())
 
 
 class Reader(socketserver.StreamRequestHandler):
+    def skip(self, length):
+        """How much of the next bytes there was."""
+        read = 0
+        while read < length and (block := self.rfile.read1(min(length - read, 1 << 20))):
+            read += len(block)
+        return read
+
     def handle(self):
         length, read = 0, 0
         while (line := self.rfile.readline().strip().lower()):
             if line.startswith(b"content-length:"):
                 length = int(line.split(b":")[1])
-        while read < length and (block := self.rfile.read1(1 << 20)):
-            read += len(block)
+            if line == b"transfer-encoding: chunked":
+                length = None
+        if length is not None:
+            read = self.skip(length)
+        else:
+            while (chunk := int(self.rfile.readline(), 16)):
+                read += self.skip(chunk)
+                self.rfile.readline()
+            self.rfile.readline()
         body = b"%d" % read
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
                          % (len(body), body))
@@ -96,8 +111,8 @@ if __name__ == "__main__":
         keepalive(*arguments[:2], *map(int, arguments[2:5]), float(arguments[5]))
     elif verb == ["keys"] and len(arguments) == 4:
         keys(*arguments[:2], *map(int, arguments[2:]))
-    elif verb == ["upload"] and len(arguments) == 4:
-        upload(*arguments[:2], *map(int, arguments[2:]))
+    elif verb == ["upload"] and (len(arguments) == 4 or arguments[4:] == ["chunked"]):
+        upload(*arguments[:2], *map(int, arguments[2:4]), chunked=len(arguments) == 5)
     elif verb == ["read"] and len(arguments) == 1:
         Server(("127.0.0.1", int(arguments[0])), Reader).serve_forever()
     else:

@@ -37,6 +37,14 @@ detach_gate()
 	tps detach "$lab_device" --netns "$(lab_netns server)"
 }
 
+# upload [chunked]: 1 GB in the background, its process id in $!; the bytes that the server read will be
+# in the lab's directory, in a file upload or uploadchunked.
+upload()
+{
+	lab_in client "$lab_top/tests/e2e/asking.py" upload 203.0.113.2 "$lab_server4" 8080 1024 "$@" \
+		>"$lab_dir/upload${1-}" 3>&- &
+}
+
 @test "keep-alive connections live on when the gate comes, and each request is one transaction" {
 	local before asked answered after allowed
 
@@ -68,8 +76,7 @@ detach_gate()
 	local before
 
 	before=$(verdicts uploader allowed)
-	lab_in client "$lab_top/tests/e2e/asking.py" upload 203.0.113.2 "$lab_server4" 8080 1024 \
-		>"$lab_dir/upload" 3>&- &
+	upload
 	sleep 0.5
 	attach_gate
 	run ! grep -q . "$lab_dir/upload" # it was under way indeed
@@ -86,6 +93,51 @@ detach_gate()
 	run lab_run client "$lab_top/tests/e2e/asking.py" upload 203.0.113.2 "$lab_server4" 8080 1024
 	assert_output $((1 << 30))
 	assert_equal "$(verdicts uploader allowed)" $((before + 1))
+	assert_equal "$(verdicts uploader refused)" 0
+}
+
+@test "an upload of 1 GB in chunks is one transaction" {
+	local before
+
+	attach_gate
+	before=$(verdicts uploader allowed)
+	run lab_run client "$lab_top/tests/e2e/asking.py" upload 203.0.113.2 "$lab_server4" 8080 1024 chunked
+	assert_output $((1 << 30))
+	assert_equal "$(verdicts uploader allowed)" $((before + 1))
+	assert_equal "$(verdicts uploader refused)" 0
+}
+
+@test "two uploads of 1 GB at once, one in chunks: when the gate comes they go on, and are no transaction" {
+	local before uploads=()
+
+	before=$(verdicts uploader allowed)
+	upload
+	uploads+=($!)
+	upload chunked
+	uploads+=($!)
+	sleep 0.5
+	attach_gate
+	run ! grep -q . "$lab_dir/upload" "$lab_dir/uploadchunked" # they were under way indeed
+	wait "${uploads[@]}"
+	assert_equal "$(<"$lab_dir/upload")" $((1 << 30))
+	assert_equal "$(<"$lab_dir/uploadchunked")" $((1 << 30))
+	assert_equal "$(verdicts uploader allowed)" "$before"
+	assert_equal "$(verdicts uploader refused)" 0
+}
+
+@test "two uploads of 1 GB at once, one in chunks, are two transactions" {
+	local before uploads=()
+
+	attach_gate
+	before=$(verdicts uploader allowed)
+	upload
+	uploads+=($!)
+	upload chunked
+	uploads+=($!)
+	wait "${uploads[@]}"
+	assert_equal "$(<"$lab_dir/upload")" $((1 << 30))
+	assert_equal "$(<"$lab_dir/uploadchunked")" $((1 << 30))
+	assert_equal "$(verdicts uploader allowed)" $((before + 2))
 	assert_equal "$(verdicts uploader refused)" 0
 }
 
