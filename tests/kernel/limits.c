@@ -5,8 +5,11 @@
  */
 #include "lib/cases.h"
 
+#include <err.h>
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
+#include <sys/param.h>
 
 static void set_udp(bucket_limit limit, __u32 cost, enum tps_mode mode)
 {
@@ -221,20 +224,68 @@ static void observing_gate(void **state)
 
 #define FLOOD_PACKETS 2000000 /* by each of two threads */
 
-static void *flood(void *with)
+/* One of two senders, each on a CPU of its own. */
+struct flood {
+	const struct packet *packet;
+	pthread_barrier_t *start;
+	int cpu;
+	__u64 from_ns, to_ns;
+};
+
+static void *flood(void *of)
 {
-	harness_repeat(&h, with, FLOOD_PACKETS);
+	struct flood *flood = of;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(flood->cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		err(1, "CPU %d", flood->cpu);
+	pthread_barrier_wait(flood->start);
+	flood->from_ns = harness_now_ns();
+	harness_repeat(&h, flood->packet, FLOOD_PACKETS);
+	flood->to_ns = harness_now_ns();
 	return NULL;
 }
 
+/* Two of the CPUs that this process may use. */
+static void two_cpus(int *ret_one, int *ret_other)
+{
+	cpu_set_t cpus;
+	int found[2], count = 0;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+	for (int cpu = 0; cpu < CPU_SETSIZE && count < 2; cpu++)
+		if (CPU_ISSET(cpu, &cpus))
+			found[count++] = cpu;
+	if (count < 2)
+		fail_msg("two CPUs are needed, there is %d", count);
+	*ret_one = found[0];
+	*ret_other = found[1];
+}
+
+/* Both at once: while the faster one sent most of its packets, the other did too. */
 static void flood_from_two_threads(const struct packet *one, const struct packet *other)
 {
+	struct flood floods[2] = {{.packet = one}, {.packet = other}};
+	__u64 both_from_ns, both_to_ns, shorter_ns;
+	pthread_barrier_t start;
 	pthread_t threads[2];
 
-	assert_int_equal(pthread_create(&threads[0], NULL, flood, (void *)one), 0);
-	assert_int_equal(pthread_create(&threads[1], NULL, flood, (void *)other), 0);
-	pthread_join(threads[0], NULL);
-	pthread_join(threads[1], NULL);
+	two_cpus(&floods[0].cpu, &floods[1].cpu);
+	pthread_barrier_init(&start, NULL, 2);
+	for (int i = 0; i < 2; i++) {
+		floods[i].start = &start;
+		assert_int_equal(pthread_create(&threads[i], NULL, flood, &floods[i]), 0);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&start);
+	both_from_ns = MAX(floods[0].from_ns, floods[1].from_ns);
+	both_to_ns = MIN(floods[0].to_ns, floods[1].to_ns);
+	shorter_ns = MIN(floods[0].to_ns - floods[0].from_ns, floods[1].to_ns - floods[1].from_ns);
+	assert_true(both_to_ns > both_from_ns);
+	assert_true(both_to_ns - both_from_ns > shorter_ns / 2);
 }
 
 /* A million tokens, the next of which comes in 71 s: the horizon is frozen while this lasts. */
