@@ -26,12 +26,18 @@ static void request_spends_the_proven_word(void **state)
 	assert_int_equal(harness_packets(&h, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT), 1);
 }
 
+/* From now on the connection is one over IPv6. */
+static void over_ipv6(void)
+{
+	live_close(&c);
+	live_open(&c, &h, http_listener6, CLIENT6, SERVER6, HTTP_PORT);
+}
+
 static void request6_spends_the_proven_word(void **state)
 {
 	struct tps_slot caller = add_source("2001:db8:7::/48", 1);
 
-	live_close(&c);
-	live_open(&c, &h, http_listener6, CLIENT6, SERVER6, HTTP_PORT);
+	over_ipv6();
 	assert_passes(GET);
 	assert_int_not_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
 	answer();
@@ -50,6 +56,13 @@ static void strangers_request_spends_the_proven_word(void **state)
 	assert_int_equal(stranger.verdicts[TPS_VERDICT_ALLOWED], 1);
 }
 
+/* Whose address is forged: of the connection's client. */
+static struct tps_slot add_client(__u32 burst)
+{
+	return add_source(strchr(c.client_address, ':') ? "2001:db8:7::/48" : "198.51.100.0/24",
+			  burst);
+}
+
 /* Victim: a caller by prefix and by key, with one request behind it on a live connection. */
 struct victim {
 	struct tps_slot caller, keyed;
@@ -59,7 +72,7 @@ struct victim {
 
 static void make_victim(struct victim *ret)
 {
-	ret->caller = add_source("198.51.100.0/24", 10);
+	ret->caller = add_client(10);
 	ret->keyed = add_keyed("victim", 10);
 	assert_passes(GET);
 	answer();
@@ -87,8 +100,11 @@ static void assert_untouched(const struct victim *victim)
 	assert_passes(GET);
 }
 
+static struct packet genuine; /* what forgeries are made of */
+
 static void forge(struct packet forged, int count, void (*vary)(struct packet *))
 {
+	genuine = forged;
 	for (int i = 0; i < count; i++) {
 		vary(&forged);
 		harness_run(&h, &forged);
@@ -153,11 +169,7 @@ static void forgeries_on_a_live_connection_spend_nothing(void **state)
  * it lies is. */
 static void vary_ack(struct packet *forged)
 {
-	static __u32 seen;
-
-	if (!seen)
-		seen = forged->ack;
-	forged->ack = seen + (1 << 20) + random() % (0xffffffffu - (2 << 20));
+	forged->ack = genuine.ack + (1 << 20) + random() % (0xffffffffu - (2 << 20));
 }
 
 /* The right sequence number, which a listener on the way might have seen, and not the ack. */
@@ -174,11 +186,7 @@ static void forgeries_at_the_right_seq_spend_nothing(void **state)
 /* Beyond the window, or more than 2^30 behind it. */
 static void vary_seq(struct packet *forged)
 {
-	static __u32 seen;
-
-	if (!seen)
-		seen = forged->seq;
-	forged->seq = seen + (1 << 24) + random() % 0xbe000000u;
+	forged->seq = genuine.seq + (1 << 24) + random() % 0xbe000000u;
 }
 
 static void forgeries_with_the_right_ack_spend_nothing(void **state)
@@ -214,8 +222,8 @@ static void vary_last_byte_of_port(struct packet *forged)
 
 static void forged_connection_attempts_spend_the_unproven_word(void **state)
 {
-	struct tps_slot caller = add_source("198.51.100.0/24", 10);
-	struct packet forged = syn(CLIENT);
+	struct tps_slot caller = add_client(10);
+	struct packet forged = syn(c.client_address);
 
 	forge(forged, FORGERIES, vary_last_byte_of_port);
 	assert_int_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
@@ -223,6 +231,46 @@ static void forged_connection_attempts_spend_the_unproven_word(void **state)
 	assert_passes(GET);
 	assert_int_not_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
 }
+
+/* ---- the same over IPv6 ---- */
+
+static void random_forgeries6(void **state)
+{
+	over_ipv6();
+	random_forgeries_spend_nothing(state);
+}
+
+static void forgeries6_on_a_live_connection(void **state)
+{
+	over_ipv6();
+	forgeries_on_a_live_connection_spend_nothing(state);
+}
+
+static void forgeries6_at_the_right_seq(void **state)
+{
+	over_ipv6();
+	forgeries_at_the_right_seq_spend_nothing(state);
+}
+
+static void forgeries6_with_the_right_ack(void **state)
+{
+	over_ipv6();
+	forgeries_with_the_right_ack_spend_nothing(state);
+}
+
+static void forged_syns6(void **state)
+{
+	over_ipv6();
+	forged_syns_spend_nothing(state);
+}
+
+static void forged_connection_attempts6(void **state)
+{
+	over_ipv6();
+	forged_connection_attempts_spend_the_unproven_word(state);
+}
+
+/* ---- what else may be forged ---- */
 
 static void forged_resets_end_nothing(void **state)
 {
@@ -364,6 +412,18 @@ int main(void)
 			  forged_syns_spend_nothing),
 		HTTP_CASE("forged connection attempts spend the unproven word alone",
 			  forged_connection_attempts_spend_the_unproven_word),
+		HTTP_CASE("20,000 forged IPv6 segments spend nothing of the victim's proven word",
+			  random_forgeries6),
+		HTTP_CASE("20,000 forged segments on a live IPv6 connection spend nothing",
+			  forgeries6_on_a_live_connection),
+		HTTP_CASE("forged IPv6 segments with the right sequence number spend nothing",
+			  forgeries6_at_the_right_seq),
+		HTTP_CASE("forged IPv6 segments with the right ack spend nothing",
+			  forgeries6_with_the_right_ack),
+		HTTP_CASE("20,000 forged IPv6 SYNs, with payload and without, spend nothing",
+			  forged_syns6),
+		HTTP_CASE("forged IPv6 connection attempts spend the unproven word alone",
+			  forged_connection_attempts6),
 		HTTP_CASE("forged resets end no flow", forged_resets_end_nothing),
 		HTTP_CASE("a forged ACK moves no window", forged_ack_moves_no_window),
 		HTTP_CASE("forged segments spend nothing of the listener's proven limit",

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#define FORGERIES 20000
+
 static struct far f;
 
 static int transit_case_open(void **state)
@@ -75,24 +77,151 @@ static void no_syn_ack_no_proof(void **state)
 	assert_int_equal(harness_flows(&h), flows);
 }
 
-static void forgeries_on_a_forwarded_connection(void **state)
-{
-	struct tps_slot caller = add_source("198.51.100.0/24", 10);
-	struct packet forged;
-	struct tps_bucket before;
+/* A caller by prefix and by key, with a request of each behind it on the connection. */
+struct victim {
+	struct tps_slot caller, keyed;
+	struct tps_bucket bucket, keyed_bucket;
+	__u32 flows;
+};
 
+static void make_victim(struct victim *ret, const char *prefix)
+{
+	ret->caller = add_source(prefix, 10);
+	ret->keyed = add_keyed("victim", 10);
 	assert_int_equal(client_sends(&f, GET), XDP_PASS);
 	server_sends(&f, OK);
-	before = harness_bucket(&h, caller);
-	forged = f.client;
-	forged.payload = GET;
-	for (int i = 0; i < 20000; i++) {
+	assert_int_equal(client_sends(&f, GET_KEY("victim")), XDP_PASS);
+	server_sends(&f, OK);
+	ret->bucket = harness_bucket(&h, ret->caller);
+	ret->keyed_bucket = harness_bucket(&h, ret->keyed);
+	ret->flows = harness_flows(&h);
+	assert_int_not_equal(ret->bucket.proven_tat_vt, 0);
+	assert_int_not_equal(ret->keyed_bucket.proven_tat_vt, 0);
+}
+
+static void assert_untouched(const struct victim *victim)
+{
+	struct tps_bucket now = harness_bucket(&h, victim->caller);
+	struct tps_bucket keyed = harness_bucket(&h, victim->keyed);
+
+	assert_true(now.proven_tat_vt == victim->bucket.proven_tat_vt);
+	assert_memory_equal(&keyed, &victim->keyed_bucket, sizeof(keyed));
+	assert_int_equal(harness_flows(&h), victim->flows);
+	assert_int_equal(harness_packets_all(&h, TPS_ACTION_TX), 0);
+	/* and the victim's own request goes on, charged to it */
+	assert_int_equal(client_sends(&f, GET_KEY("victim")), XDP_PASS);
+	assert_int_equal(caller_allowed(victim->keyed), 2);
+}
+
+static void forge(struct packet forged, __u8 flags, const char *payload, bool ports)
+{
+	forged.flags = flags;
+	forged.payload = payload;
+	for (int i = 0; i < FORGERIES; i++) {
+		if (ports)
+			forged.source_port = 1024 + random() % 28000; /* no connection's here */
 		forged.seq = random() * 2654435761u;
 		forged.ack = random() * 2654435761u;
 		harness_run(&h, &forged);
 	}
-	assert_true(harness_bucket(&h, caller).proven_tat_vt == before.proven_tat_vt);
-	assert_int_equal(client_sends(&f, GET), XDP_PASS);
+}
+
+static void forgeries_at_random(const char *prefix)
+{
+	struct victim victim;
+
+	make_victim(&victim, prefix);
+	forge(f.client, 0, GET_KEY("victim"), true);
+	assert_untouched(&victim);
+	/* not free either: ten tokens of the unproven word */
+	assert_int_equal(harness_transactions(&h, HTTP, TPS_VERDICT_REFUSED), FORGERIES - 10);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_NO_HANDSHAKE), FORGERIES);
+}
+
+static void forgeries_on_the_connection(const char *prefix)
+{
+	struct victim victim;
+
+	make_victim(&victim, prefix);
+	forge(f.client, 0, GET_KEY("victim"), false);
+	assert_untouched(&victim);
+	/* an eighth of all numbers fit the windows (FLOW_ACK_BEHIND), and not the next byte */
+	assert_true(harness_notes(&h, HTTP, TPS_REASON_OUTSIDE_WINDOW) > FORGERIES * 8 / 10);
+}
+
+/* On other ports and on the connection's own, with payload and without. */
+static void forged_syns_on_the_way(const char *prefix)
+{
+	struct victim victim;
+
+	make_victim(&victim, prefix);
+	for (int ports = 0; ports < 2; ports++) {
+		forge(f.client, PACKET_SYN, GET_KEY("victim"), ports);
+		forge(f.client, PACKET_SYN, NULL, ports);
+	}
+	assert_untouched(&victim);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_SYN_PAYLOAD), 2 * FORGERIES);
+}
+
+static void open_ipv6(void)
+{
+	far_open(&f, CLIENT6, FAR_SERVER6);
+}
+
+static void random_forgeries(void **state)
+{
+	forgeries_at_random("198.51.100.0/24");
+}
+
+static void random_forgeries6(void **state)
+{
+	open_ipv6();
+	forgeries_at_random("2001:db8:7::/48");
+}
+
+static void forgeries_on_a_forwarded_connection(void **state)
+{
+	forgeries_on_the_connection("198.51.100.0/24");
+}
+
+static void forgeries_on_a_forwarded_connection6(void **state)
+{
+	open_ipv6();
+	forgeries_on_the_connection("2001:db8:7::/48");
+}
+
+static void forged_syns(void **state)
+{
+	forged_syns_on_the_way("198.51.100.0/24");
+}
+
+static void forged_syns6(void **state)
+{
+	open_ipv6();
+	forged_syns_on_the_way("2001:db8:7::/48");
+}
+
+/* The server answers them, and whoever forged them has not seen how. */
+static void answers_to_forged_syns_prove_nothing(void **state)
+{
+	struct victim victim;
+	struct far forged;
+
+	make_victim(&victim, "198.51.100.0/24");
+	for (int i = 0; i < 1000; i++) {
+		far_packets(&forged, CLIENT, FAR_SERVER, 2000 + i);
+		forged.server.seq = random() * 2654435761u;
+		forged.server.ack = forged.client.seq;
+		forged.server.flags = PACKET_SYN | PACKET_ACK;
+		assert_int_equal(harness_run_egress(&h, &forged.server), TC_ACT_UNSPEC);
+		forged.client.payload = GET_KEY("victim");
+		forged.client.ack = forged.server.seq + 1 + (1 << 20) + random() % (1u << 31);
+		harness_run(&h, &forged.client);
+	}
+	assert_untouched(&victim);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_NO_HANDSHAKE) +
+				 harness_notes(&h, HTTP, TPS_REASON_OUTSIDE_WINDOW),
+			 1000);
 }
 
 /* What comes from outside is no proof, whatever it looks like. */
@@ -259,8 +388,17 @@ int main(void)
 		TRANSIT_CASE("the IPv6 SYN-ACK that left proves the first request",
 			     syn_ack6_proves_the_first_request),
 		TRANSIT_CASE("without a SYN-ACK nothing is proven", no_syn_ack_no_proof),
+		TRANSIT_CASE("20,000 forged segments spend nothing of the victim's proven word",
+			     random_forgeries),
+		TRANSIT_CASE("20,000 forged IPv6 segments spend nothing", random_forgeries6),
 		TRANSIT_CASE("20,000 forged segments on a forwarded connection spend nothing",
 			     forgeries_on_a_forwarded_connection),
+		TRANSIT_CASE("20,000 forged segments on a forwarded IPv6 connection spend nothing",
+			     forgeries_on_a_forwarded_connection6),
+		TRANSIT_CASE("forged SYNs, 20,000 of each kind, spend nothing", forged_syns),
+		TRANSIT_CASE("forged IPv6 SYNs, 20,000 of each kind, spend nothing", forged_syns6),
+		TRANSIT_CASE("the answers to forged SYNs prove nothing to who has not seen them",
+			     answers_to_forged_syns_prove_nothing),
 		TRANSIT_CASE("a SYN-ACK from outside proves nothing",
 			     syn_ack_from_outside_proves_nothing),
 		TRANSIT_CASE("what leaves from a port without a listener makes no entry",
