@@ -235,3 +235,253 @@ victim_state()
 	between 20 "$failures" "$((n - 1))"
 	tps delete caller victim
 }
+
+# points COMMAND...: runs it, and says at which calls it can be killed with an effect of its own: before
+# each that changes something, and behind the last stores into a map that it writes as memory. A line is
+# the call's name and which one of that name it is.
+points()
+{
+	strace -o "$lab_dir/trace" "$@" 3>&- || return
+	awk '{name = $1; sub(/\(.*/, "", name); n[name]++}
+		/^flock/ {locked = 1}
+		!locked {next}
+		name ~ /^(munmap|unlink|mkdir|mount|sendto|setns|exit_group)$/ ||
+		/^bpf\(BPF_(MAP_CREATE|MAP_UPDATE|MAP_DELETE|PROG_LOAD|OBJ_PIN|LINK_CREATE|LINK_UPDATE|LINK_DETACH)/ {
+			print name, n[name]
+		}' "$lab_dir/trace"
+}
+
+# killed_before CALL N COMMAND...
+killed_before()
+{
+	local call=$1 n=$2 status=0
+	shift 2
+
+	strace -o /dev/null -e "trace=$call" -e inject="$call:signal=KILL:when=$n" "$@" \
+		>/dev/null 2>&1 3>&- || status=$?
+	((status == 137)) || { echo "not killed at $call $n: $*"; return 1; }
+}
+
+# killed_after SECONDS COMMAND...: succeeds when it was killed, fails when it was done before.
+killed_after()
+{
+	local seconds=$1 pid status=0
+	shift
+
+	"$@" >/dev/null 2>&1 3>&- &
+	pid=$!
+	read -rt "$seconds" <&"$never" || true
+	kill -KILL "$pid" 2>/dev/null || true
+	wait "$pid" 2>/dev/null || status=$?
+	((status == 137))
+}
+
+# seconds_of VERB COMMAND...: how long it runs; the median of five.
+seconds_of()
+{
+	local verb=$1 i start
+	shift
+
+	for i in 1 2 3 4 5; do
+		"undo_$verb" >/dev/null
+		start=$EPOCHREALTIME
+		"$@" >/dev/null 3>&-
+		echo "$start $EPOCHREALTIME"
+	done | awk '{print $2 - $1}' | sort -g | sed -n 3p
+}
+
+# The state in which each round begins, the command, and what holds when it was run again.
+undo_attach() { detach_gate; }
+run_attach() { echo attach "$lab_device" --netns "$(lab_netns server)"; }
+done_attach() { has_xdp && on_device true; }
+
+undo_detach() { attach_gate; }
+run_detach() { echo detach "$lab_device" --netns "$(lab_netns server)"; }
+done_detach() { ! has_xdp && [[ $(tps -j status | jq '.devices | length') == 0 ]]; }
+
+undo_ban() { tps unban 203.0.113.40 2>/dev/null || true; }
+run_ban() { echo ban 203.0.113.40 --for 1h; }
+done_ban() { [[ $(tps -j list bans | jq -r '.[].banned') == 203.0.113.40 ]]; }
+
+undo_ban_caller() { tps unban caller:flooder; }
+run_ban_caller() { echo ban caller:flooder --for 1h; }
+done_ban_caller() { tps -j show caller flooder | jq -e .is_banned; }
+
+undo_listener() { tps set listener api --port 7001 --protocol tcp --cost 1; }
+run_listener() { echo set listener api --port 7002,7003 --protocol udp --cost 2 --rate 5/s; }
+done_listener()
+{
+	tps -j list listeners |
+		jq -e '.[] | select(.name == "api") | .ports == [7002, 7003] and .protocol == "udp" and .cost == 2' &&
+		[[ $(tps -j status | jq '.maps[] | select(.name == "ports").entries') == 3 ]]
+}
+
+undo_tier() { tps set tier tried --rate 8/s --burst 8; }
+run_tier() { echo set tier tried --rate 70/m --burst 9; }
+done_tier()
+{
+	tps -j list tiers | jq -e '.[] | select(.name == "tried") | .rate == "70/m" and .burst == 9'
+}
+
+undo_pause() { tps resume; }
+run_pause() { echo pause; }
+done_pause() { state_is paused; }
+
+undo_resume() { tps pause; }
+run_resume() { echo resume; }
+done_resume() { state_is enforcing; }
+
+undo_observe() { tps enforce; }
+run_observe() { echo observe; }
+done_observe() { state_is observing; }
+
+undo_enforce() { tps observe; }
+run_enforce() { echo enforce; }
+done_enforce() { state_is enforcing; }
+
+state_is()
+{
+	[[ $(tps -j status | jq -r .state) == "$1" ]]
+}
+
+on_device()
+{
+	tps -j status | jq -e ".devices | length == 1 and .[0].attached == $1 and .[0].wanted == $1"
+}
+
+# refusals: of the caller that floods all the time, whatever name the verdict has.
+refusals()
+{
+	tps -j show caller flooder | jq -e '.refused + .banned + .would_refuse'
+}
+
+# Whoever reads after a kill sees a whole answer, and the command run again ends the work.
+converges()
+{
+	local verb=$1
+	shift
+
+	tps -j status | jq -e '.state and (.maps | length) > 10 and (.listeners | length) >= 1' >/dev/null
+	tps -j list callers | jq -e 'length == 1' >/dev/null
+	tps -j list listeners | jq -e 'length >= 1' >/dev/null
+	tps "$@"
+	"done_$verb" >/dev/null || { echo "'$*', killed and run again, did not do its work"; tps status; return 1; }
+}
+
+# The gate enforces and counts: back in the state that every verb starts and ends in.
+goes_on()
+{
+	local before
+
+	has_xdp || attach_gate
+	tps resume
+	tps enforce
+	tps unban caller:flooder
+	before=$(refusals)
+	wait_until 2 refused_more_than "$before"
+}
+
+refused_more_than()
+{
+	(($(refusals) > $1))
+}
+
+# kill_verb VERB: at each of its points, then many times at any moment of its run.
+kill_verb()
+{
+	local verb=$1 words at step call n i seconds rounds=0 killed=0
+
+	read -ra words < <("run_$verb")
+	"undo_$verb"
+	points "$tpsctl" "${words[@]}" >"$lab_dir/points"
+	"done_$verb" >/dev/null
+	between 6 "$(wc -l <"$lab_dir/points")" 100
+	while read -r call n; do
+		"undo_$verb"
+		killed_before "$call" "$n" "$tpsctl" "${words[@]}" 2>/dev/null
+		converges "$verb" "${words[@]}"
+		((++rounds % 4)) || goes_on
+	done <"$lab_dir/points"
+	seconds=$(seconds_of "$verb" "$tpsctl" "${words[@]}")
+	# The delay follows the end of the run, where the writing is: half of them come too late.
+	at=$(awk -v seconds="$seconds" 'BEGIN {print seconds / 2}')
+	for i in {1..20}; do
+		"undo_$verb"
+		if killed_after "$at" "$tpsctl" "${words[@]}" 2>/dev/null; then
+			killed=$((killed + 1)) step=1
+		else
+			step=-1
+		fi
+		at=$(awk -v at="$at" -v step=$step -v random="$RANDOM" \
+			'BEGIN {printf "%.6f", at * (1 + step * 0.4 * random / 32768)}')
+		converges "$verb" "${words[@]}"
+		((i % 5)) || goes_on
+	done
+	echo "# $verb: killed at $rounds points and $killed of 20 times in its $seconds s" >&3
+	killed_at_random=$((killed_at_random + killed))
+}
+
+@test "tpsctl killed under traffic, whatever it does: it converges, and the gate enforces and counts on" {
+	local verb verbs=(attach detach ban ban_caller listener tier pause resume observe enforce)
+
+	killed_at_random=0
+	for verb in one two victim three; do
+		tps delete caller "$verb" --if-exists
+	done
+	tps set caller flooder --rate 1/h --burst 5 --source 203.0.113.200
+	exec {never}<> <(:)
+	lab_in client "$programs/openloop" 5000 300 "$lab_server4" "$lab_server6" \
+		<<<'203.0.113.200 2000' >/dev/null 2>&1 3>&- &
+	flooder=$!
+	for verb in "${verbs[@]}"; do
+		kill_verb "$verb"
+		goes_on
+	done
+	# About half were killed indeed.
+	between $((${#verbs[@]} * 20 / 4)) "$killed_at_random" $((${#verbs[@]} * 20 * 3 / 4))
+	kill -0 "$flooder" # the traffic was there to the end
+	kill "$flooder"
+	tps unban 203.0.113.40
+	tps delete listener api
+	run datagrams 5000 203.0.113.200 10
+	assert_output 0
+}
+
+@test "a first attach killed at its points leaves nothing that stops the next" {
+	local root=$lab_dir/first/bpf call n round=0 rounds=0 killed=0
+
+	detach_gate
+	first() { echo --root "$root" attach "$lab_device" --netns "$(lab_netns server)"; }
+	read -ra words < <(first)
+	forget_first()
+	{
+		! has_xdp || "$tpsctl" --root "$root" detach "$lab_device" --netns "$(lab_netns server)"
+		! mountpoint -q "$root" || umount "$root"
+		rm -rf --one-file-system "$lab_dir/first"
+		install -d -m 0700 "$lab_dir/first"
+	}
+	forget_first
+	points "$tpsctl" "${words[@]}" >"$lab_dir/points"
+	between 40 "$(wc -l <"$lab_dir/points")" 300
+	while read -r call n; do
+		# A tenth of them, and each of the last. How many calls come before depends on what else
+		# is in the kernel: programs and maps are gone through.
+		((++round % 10 == 0 || round > $(wc -l <"$lab_dir/points") - 20)) || continue
+		rounds=$((rounds + 1))
+		forget_first
+		if killed_before "$call" "$n" "$tpsctl" "${words[@]}" 2>/dev/null; then
+			killed=$((killed + 1))
+		fi
+		tps "${words[@]}"
+		tps --root "$root" -j status | jq -e '.devices[0].attached and .state == "enforcing"' >/dev/null
+		has_xdp
+		tps --root "$root" set listener log --port 5000 --protocol udp
+		tps --root "$root" set caller one --rate 1/h --burst 4 --source 203.0.113.1
+	done <"$lab_dir/points"
+	echo "killed in $killed of $rounds rounds"
+	between $((rounds / 2)) "$killed" "$rounds"
+	run datagrams 5000 203.0.113.1 10
+	assert_output 4
+	forget_first
+	attach_gate
+}
