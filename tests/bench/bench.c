@@ -22,7 +22,20 @@
 #include "tps.skel.h"
 
 #define LOAD_SECONDS_MAX 10.0
+#define QUICK_SLACK 0.15
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+static int tries_max = 1; /* before a path counts as over its bound */
+
+/* Measured again while a path was over its bound each time: a path that has become slower is. */
+static void bench_paths(struct stage *stage, const char *title, struct path *paths, size_t count,
+			size_t floor)
+{
+	do
+		measure_all(stage, paths, count, floor);
+	while (paths->tries < tries_max && report_missed(paths, count));
+	report_paths(title, paths, count);
+}
 
 static void bench_speed(struct stage *stage)
 {
@@ -78,8 +91,7 @@ static void bench_speed(struct stage *stage)
 		 .frame = &stage->request[STREAM_LOOKUP], .action = XDP_PASS},
 	};
 
-	measure_all(stage, paths, COUNT(paths));
-	report_paths("speed, no prefixes and no bans set", paths, COUNT(paths), 1);
+	bench_paths(stage, "speed, no prefixes and no bans set", paths, COUNT(paths), 1);
 	for (size_t i = 0; i < COUNT(stage->connection); i++)
 		live_close(&stage->connection[i]);
 	stage_close(stage);
@@ -116,8 +128,7 @@ static void bench_prefixes(struct stage *stage)
 		 .frame = &stage->syn, .action = XDP_PASS},
 	};
 
-	measure_all(stage, paths, COUNT(paths));
-	report_paths("speed, 100,000 prefixes set", paths, COUNT(paths), 0);
+	bench_paths(stage, "speed, 100,000 prefixes set", paths, COUNT(paths), 0);
 	if (!harness_caller_count(&stage->harness, caller, TPS_VERDICT_ALLOWED))
 		errx(1, "the caller known by prefix was not known");
 	stage_close(stage);
@@ -159,8 +170,7 @@ static void bench_scale(struct stage *stage)
 		 .frame = &stage->request[STREAM_250], .action = XDP_PASS},
 	};
 
-	measure_all(stage, paths, COUNT(paths));
-	report_paths("scale, 1M strangers and 1M keyed callers", paths, COUNT(paths), 0);
+	bench_paths(stage, "scale, 1M strangers and 1M keyed callers", paths, COUNT(paths), 0);
 	report_row("load of 1M keyed callers", seconds, "s", 0, LOAD_SECONDS_MAX);
 	if (harness_notes(&stage->harness, BENCH_HTTP_LISTENER, TPS_REASON_UNKNOWN_KEY))
 		errx(1, "keys of the million callers were unknown");
@@ -168,28 +178,42 @@ static void bench_scale(struct stage *stage)
 	stage_close(stage);
 }
 
+static int usage(void)
+{
+	fprintf(stderr,
+		"usage: bench [-j|-t] [-q]\n"
+		"  -j  JSON\n"
+		"  -t  TAP, each bound a case\n"
+		"  -q  quick, for a machine that others use: no million entries, and a bound is\n"
+		"      missed when each of four tries is more than 15 %% over it\n");
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	struct stage stage = {.quiet = !isatty(STDERR_FILENO)};
-	bool as_json = false;
+	enum report_form form = REPORT_TABLE;
+	bool quick = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "j")) != -1) {
-		if (option != 'j') {
-			fprintf(stderr, "usage: bench [-j]\n");
-			return 2;
-		}
-		as_json = true;
+	while ((option = getopt(argc, argv, "jqt")) != -1) {
+		if (option == '?')
+			return usage();
+		quick |= option == 'q';
+		if (option != 'q')
+			form = option == 'j' ? REPORT_JSON : REPORT_TAP;
 	}
 	if (geteuid())
 		errx(1, "must be root, to load BPF programs");
-	report_begin(as_json);
+	tries_max = quick ? TRIES_MAX : 1;
+	report_begin(form, quick ? QUICK_SLACK : 0);
 	measure_alone();
 	live_enter_namespace();
 	stage.listener = live_listen(SERVER, HTTP_PORT);
 	bench_speed(&stage);
 	bench_prefixes(&stage);
-	bench_scale(&stage);
+	if (!quick)
+		bench_scale(&stage);
 	close(stage.listener);
 	return report_end() ? 1 : 0;
 }

@@ -74,7 +74,7 @@ double measure_median(const struct path *path, const struct path *floor)
 	return values[ROUNDS / 2];
 }
 
-void measure_all(struct stage *stage, struct path *paths, size_t count)
+void measure_all(struct stage *stage, struct path *paths, size_t count, size_t floor)
 {
 	for (int round = 0; round < ROUNDS; round++) {
 		for (size_t i = 0; i < count; i++) {
@@ -83,6 +83,12 @@ void measure_all(struct stage *stage, struct path *paths, size_t count)
 					paths[i].name);
 			paths[i].ns[round] = measure(stage, &paths[i]);
 		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		double ratio = measure_median(&paths[i], &paths[floor]);
+
+		if (!paths[i].tries++ || ratio < paths[i].ratio)
+			paths[i].ratio = ratio;
 	}
 	if (!stage->quiet)
 		fprintf(stderr, "\r\033[K");

@@ -14,6 +14,7 @@
 #define ROUNDS 21
 #define WARM_UP 1000
 #define RUNS 50000
+#define TRIES_MAX 4
 
 /* What is run, and what it must come to. A path that begins in a wrapper has the wrapper's own cost
  * taken out. */
@@ -27,14 +28,16 @@ struct path {
 	int action;
 	int minus; /* a program whose cost is taken out beside; 0: none */
 	__u32 ns[ROUNDS];
+	double ratio; /* to the floor, of the best try */
+	int tries;
 };
 
-/* All paths in turn, ROUNDS times. Exits when one comes to another action than it should, or the
- * gate meets an internal error. */
-void measure_all(struct stage *stage, struct path *paths, size_t count);
+/* One more try: all paths in turn, ROUNDS times, as ratios to paths[@floor]. Exits when one comes
+ * to another action than it should, or the gate meets an internal error. */
+void measure_all(struct stage *stage, struct path *paths, size_t count, size_t floor);
 
-/* Of what a path took in each round; with @floor, as ratios to what that took in the same round, so
- * that a machine that grows slower or faster meanwhile changes nothing. */
+/* Of what a path took in each round of the last try; with @floor, as ratios to what that took in
+ * the same round, so that a machine that grows slower or faster meanwhile changes nothing. */
 double measure_median(const struct path *path, const struct path *floor);
 
 /* One CPU, and as little of others on it as may be. */
