@@ -225,6 +225,16 @@ static void fail(struct reader *r)
 	r->told->end = r->len;
 }
 
+/* The next line of a body's framing. False: it is not there yet, or cannot be. */
+static int framing_line(struct reader *r, const char **ret_line, size_t *ret_len)
+{
+	enum line is = next_line(r, ret_line, ret_len, 0);
+
+	if (is == BAD)
+		fail(r);
+	return is == LINE;
+}
+
 /* The chunked body at @at. False: it goes on beyond the stream, or fails. */
 static int chunked_body(struct reader *r)
 {
@@ -232,11 +242,8 @@ static int chunked_body(struct reader *r)
 		uint64_t size = 0;
 		size_t len, digits = 0;
 		const char *line;
-		enum line is = next_line(r, &line, &len, 0);
 
-		if (is == BAD)
-			fail(r);
-		if (is != LINE)
+		if (!framing_line(r, &line, &len))
 			return 0;
 		while (digits < len && isxdigit((unsigned char)line[digits]) && digits < 16) {
 			char digit[2] = {line[digits++], 0};
@@ -252,20 +259,18 @@ static int chunked_body(struct reader *r)
 		if (size > r->len - r->at)
 			return 0;
 		r->at += size;
-		is = next_line(r, &line, &len, 0);
-		if (is == BAD || (is == LINE && len))
-			fail(r);
-		if (is != LINE || len)
+		if (!framing_line(r, &line, &len))
 			return 0;
+		if (len) {
+			fail(r);
+			return 0;
+		}
 	}
 	for (;;) {
 		size_t len;
 		const char *line;
-		enum line is = next_line(r, &line, &len, 0);
 
-		if (is == BAD)
-			fail(r);
-		if (is != LINE)
+		if (!framing_line(r, &line, &len))
 			return 0;
 		if (!len)
 			return 1;

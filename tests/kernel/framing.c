@@ -14,6 +14,14 @@ static void set_up(void)
 	net = add_source("198.51.100.0/24", 1000);
 }
 
+/* The same, on a connection that was there before the gate. */
+static void set_up_old(void)
+{
+	set_up();
+	live_close(&c);
+	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+}
+
 /* ---- bytes that the gate sees and the host does not ---- */
 
 /* The host discards what has a bad checksum or an old timestamp; the gate passed it. Behind a bogus
@@ -176,9 +184,7 @@ static void requests_behind_a_byte_of_body(void **state)
 #define TAIL_AND_HEAD \
 	"x" \
 	"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"
-	set_up();
-	live_close(&c);
-	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+	set_up_old();
 	live_deliver(&c, TAIL_AND_HEAD + 1, strlen(TAIL_AND_HEAD) - 1);
 	for (int i = 0; i < 20; i++) {
 		assert_passes(TAIL_AND_HEAD);
@@ -189,9 +195,7 @@ static void requests_behind_a_byte_of_body(void **state)
 
 static void unknown_method_on_an_old_connection(void **state)
 {
-	set_up();
-	live_close(&c);
-	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+	set_up_old();
 	live_deliver(&c, GET, strlen(GET));
 	answer();
 	for (int i = 0; i < 20; i++) {
@@ -207,9 +211,7 @@ static void reversed_halves_on_an_old_connection(void **state)
 	static const char head[] = "GET / HT", tail[] = "TP/1.1\r\nHost: a\r\n\r\n";
 	struct packet packet;
 
-	set_up();
-	live_close(&c);
-	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+	set_up_old();
 	live_deliver(&c, GET, strlen(GET));
 	answer();
 	for (int i = 0; i < 20; i++) {
@@ -234,14 +236,12 @@ static void reversed_halves_on_an_old_connection(void **state)
 
 /* The server asks for the body of a request that was there before the gate, so a head at the body's
  * beginning follows an answer; to the server it is a body, and what follows are requests. */
-static void head_in_a_body_that_was_asked_for(void **state)
+static void open_with_a_head_for_a_body(void)
 {
 #define BOGUS_HEAD "POST / HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n"
 	char upload[200];
 
-	set_up();
-	live_close(&c);
-	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+	set_up_old();
 	snprintf(upload, sizeof(upload),
 		 "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %zu\r\n\r\n",
 		 strlen(BOGUS_HEAD));
@@ -249,6 +249,11 @@ static void head_in_a_body_that_was_asked_for(void **state)
 	live_answer(&c, &h, "HTTP/1.1 100 Continue\r\n\r\n");
 	assert_passes(BOGUS_HEAD);
 	answer();
+}
+
+static void head_in_a_body_that_was_asked_for(void **state)
+{
+	open_with_a_head_for_a_body();
 	for (int i = 0; i < 20; i++) {
 		assert_passes(GET_KEY("gold"));
 		answer();
@@ -259,18 +264,7 @@ static void head_in_a_body_that_was_asked_for(void **state)
 /* The same, and every request line is cut where it says what it is. */
 static void cut_requests_behind_a_body_that_was_asked_for(void **state)
 {
-	char upload[200];
-
-	set_up();
-	live_close(&c);
-	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
-	snprintf(upload, sizeof(upload),
-		 "POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %zu\r\n\r\n",
-		 strlen(BOGUS_HEAD));
-	live_deliver(&c, upload, strlen(upload));
-	live_answer(&c, &h, "HTTP/1.1 100 Continue\r\n\r\n");
-	assert_passes(BOGUS_HEAD);
-	answer();
+	open_with_a_head_for_a_body();
 	for (int i = 0; i < 20; i++) {
 		assert_passes("GET / HT");
 		assert_passes("TP/1.1\r\nHost: a\r\n\r\n");
@@ -284,9 +278,7 @@ static void upload_on_an_old_connection_is_free(void **state)
 {
 	char body[1000];
 
-	set_up();
-	live_close(&c);
-	live_connect(&c, http_listener, CLIENT, SERVER, HTTP_PORT);
+	set_up_old();
 	live_deliver(&c, GET, strlen(GET));
 	answer();
 	assert_passes("POST / HTTP/1.1\r\nX-API-Key: gold\r\nExpect: 100-continue\r\n"

@@ -12,21 +12,6 @@
 
 #include "unit/http_stream.h"
 
-static int open_stream(void **state)
-{
-	static struct stream stream;
-
-	stream_open(&stream);
-	*state = &stream;
-	return 0;
-}
-
-static int close_stream(void **state)
-{
-	stream_close(*state);
-	return 0;
-}
-
 /* ---- one head -------------------------------------------------------------------------------- */
 
 static void a_head_without_a_key_is_charged_to_its_source(void **state)
@@ -731,7 +716,7 @@ static void without_key_headers_every_head_is_the_sources(void **state)
 	assert_int_equal(stream_no_key(s), 2);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, open_stream, close_stream)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stream_case_open, stream_case_close)
 
 int main(void)
 {

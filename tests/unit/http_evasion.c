@@ -17,21 +17,6 @@
 #define END "\r\n"
 #define NEXT LINE KEY("k9") END
 
-static int open_stream(void **state)
-{
-	static struct stream stream;
-
-	stream_open(&stream);
-	*state = &stream;
-	return 0;
-}
-
-static int close_stream(void **state)
-{
-	stream_close(*state);
-	return 0;
-}
-
 /* @text is one head that names nobody, for @reason, whole and cut anywhere. With @framed the parser
  * still knows where it ends; otherwise what follows is the source's as well. */
 static void assert_undecided(struct stream *s, const char *text, enum tps_reason reason, int framed)
@@ -353,7 +338,7 @@ static void a_method_in_a_void_connection_is_not_believed_without_an_answer(void
 	assert_int_equal(stream_of_key(s, "k9"), 1);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, open_stream, close_stream)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stream_case_open, stream_case_close)
 
 int main(void)
 {

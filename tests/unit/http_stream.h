@@ -155,4 +155,21 @@ static inline __u32 stream_undecided(const struct stream *stream, enum tps_reaso
 	return stream_of_kind(stream, HTTP_UNDECIDED, reason);
 }
 
+/* ---- a case's stream, for cmocka: opened before it, closed behind it ---- */
+
+static inline int stream_case_open(void **state)
+{
+	static struct stream stream;
+
+	stream_open(&stream);
+	*state = &stream;
+	return 0;
+}
+
+static inline int stream_case_close(void **state)
+{
+	stream_close(*state);
+	return 0;
+}
+
 #endif
