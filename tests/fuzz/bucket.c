@@ -9,15 +9,9 @@
 
 #include <tps/bucket.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/expect.h"
 
-static void expect(int holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "it does not hold: %s\n", what);
-	abort();
-}
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static __u64 number(const uint8_t *from, size_t bytes)
 {

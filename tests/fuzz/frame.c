@@ -10,15 +10,9 @@
 
 #include "frame.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/expect.h"
 
-static void expect(int holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "it does not hold: %s\n", what);
-	abort();
-}
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct reader {
 	const uint8_t *bytes;

@@ -3,7 +3,7 @@
  * Nobody spends another's tokens: what is not proven by the host's own TCP state reaches only the
  * unproven bucket of its source, makes no entry and has nothing sent.
  */
-#include "lib/http_cases.h"
+#include "lib/victim.h"
 
 #include <stdlib.h>
 
@@ -56,44 +56,20 @@ static void strangers_request_spends_the_proven_word(void **state)
 	assert_int_equal(stranger.verdicts[TPS_VERDICT_ALLOWED], 1);
 }
 
-/* Whose address is forged: of the connection's client. */
-static struct tps_slot add_client(__u32 burst)
-{
-	return add_source(strchr(c.client_address, ':') ? "2001:db8:7::/48" : "198.51.100.0/24",
-			  burst);
-}
-
-/* Victim: a caller by prefix and by key, with one request behind it on a live connection. */
-struct victim {
-	struct tps_slot caller, keyed;
-	struct tps_bucket bucket, keyed_bucket;
-	__u32 flows;
-};
-
+/* One request of each of its names is behind it, on a live connection. */
 static void make_victim(struct victim *ret)
 {
-	ret->caller = add_client(10);
-	ret->keyed = add_keyed("victim", 10);
+	victim_add(ret, strchr(c.client_address, ':') ? "2001:db8:7::/48" : "198.51.100.0/24");
 	assert_passes(GET);
 	answer();
 	assert_passes(GET_KEY("victim"));
 	answer();
-	ret->bucket = harness_bucket(&h, ret->caller);
-	ret->keyed_bucket = harness_bucket(&h, ret->keyed);
-	ret->flows = harness_flows(&h);
-	assert_int_not_equal(ret->bucket.proven_tat_vt, 0);
-	assert_int_not_equal(ret->keyed_bucket.proven_tat_vt, 0);
+	victim_note(ret);
 }
 
 static void assert_untouched(const struct victim *victim)
 {
-	struct tps_bucket now = harness_bucket(&h, victim->caller);
-	struct tps_bucket keyed = harness_bucket(&h, victim->keyed);
-
-	assert_true(now.proven_tat_vt == victim->bucket.proven_tat_vt);
-	assert_memory_equal(&keyed, &victim->keyed_bucket, sizeof(keyed));
-	assert_int_equal(harness_flows(&h), victim->flows);
-	assert_int_equal(harness_packets_all(&h, TPS_ACTION_TX), 0);
+	victim_assert_untouched(victim);
 	/* and the victim's own request goes on */
 	assert_passes(GET_KEY("victim"));
 	answer();
@@ -222,7 +198,8 @@ static void vary_last_byte_of_port(struct packet *forged)
 
 static void forged_connection_attempts_spend_the_unproven_word(void **state)
 {
-	struct tps_slot caller = add_client(10);
+	bool is_v6 = strchr(c.client_address, ':');
+	struct tps_slot caller = add_source(is_v6 ? "2001:db8:7::/48" : "198.51.100.0/24", 10);
 	struct packet forged = syn(c.client_address);
 
 	forge(forged, FORGERIES, vary_last_byte_of_port);

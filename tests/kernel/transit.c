@@ -3,6 +3,7 @@
  * Placement transit: the sockets are elsewhere, and what the egress program saw leave is the proof.
  */
 #include "lib/far.h"
+#include "lib/victim.h"
 
 #include <stdlib.h>
 
@@ -77,37 +78,20 @@ static void no_syn_ack_no_proof(void **state)
 	assert_int_equal(harness_flows(&h), flows);
 }
 
-/* A caller by prefix and by key, with a request of each behind it on the connection. */
-struct victim {
-	struct tps_slot caller, keyed;
-	struct tps_bucket bucket, keyed_bucket;
-	__u32 flows;
-};
-
+/* One request of each of its names is behind it, on the connection. */
 static void make_victim(struct victim *ret, const char *prefix)
 {
-	ret->caller = add_source(prefix, 10);
-	ret->keyed = add_keyed("victim", 10);
+	victim_add(ret, prefix);
 	assert_int_equal(client_sends(&f, GET), XDP_PASS);
 	server_sends(&f, OK);
 	assert_int_equal(client_sends(&f, GET_KEY("victim")), XDP_PASS);
 	server_sends(&f, OK);
-	ret->bucket = harness_bucket(&h, ret->caller);
-	ret->keyed_bucket = harness_bucket(&h, ret->keyed);
-	ret->flows = harness_flows(&h);
-	assert_int_not_equal(ret->bucket.proven_tat_vt, 0);
-	assert_int_not_equal(ret->keyed_bucket.proven_tat_vt, 0);
+	victim_note(ret);
 }
 
 static void assert_untouched(const struct victim *victim)
 {
-	struct tps_bucket now = harness_bucket(&h, victim->caller);
-	struct tps_bucket keyed = harness_bucket(&h, victim->keyed);
-
-	assert_true(now.proven_tat_vt == victim->bucket.proven_tat_vt);
-	assert_memory_equal(&keyed, &victim->keyed_bucket, sizeof(keyed));
-	assert_int_equal(harness_flows(&h), victim->flows);
-	assert_int_equal(harness_packets_all(&h, TPS_ACTION_TX), 0);
+	victim_assert_untouched(victim);
 	/* and the victim's own request goes on, charged to it */
 	assert_int_equal(client_sends(&f, GET_KEY("victim")), XDP_PASS);
 	assert_int_equal(caller_allowed(victim->keyed), 2);
