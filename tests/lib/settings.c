@@ -176,8 +176,8 @@ void harness_set_listener(const struct harness *harness, __u32 number,
 	control.listeners += old.protocol == TPS_PROTOCOL_NONE;
 	control.transit += (value.placement == TPS_PLACEMENT_TRANSIT) -
 			   (old.placement == TPS_PLACEMENT_TRANSIT);
-	control.enforcing += (value.mode == TPS_MODE_ENFORCE) -
-			     (old.protocol && old.mode == TPS_MODE_ENFORCE);
+	control.enforcing +=
+		(value.mode == TPS_MODE_ENFORCE) - (old.protocol && old.mode == TPS_MODE_ENFORCE);
 	harness_set_control(harness, &control);
 }
 
