@@ -161,6 +161,8 @@ DUAL_INLINE __u32 http_skip_some(struct http_scan *s, __u32 left)
 		return 0;
 	if (bytes > s->http.body_bytes)
 		bytes = s->http.body_bytes;
+	if (!bytes)
+		return 0;
 	s->met |= HTTP_MET(HTTP_BODY);
 	s->segment_bytes += bytes;
 	s->http.body_bytes -= bytes;

@@ -329,13 +329,20 @@ static __always_inline void requests_count(const struct take *take, const struct
 		count_stranger(who->stranger, verdict, heads);
 }
 
-/* The caller of the head's key: the one that the flow is bound to, as a rule. @print is the key's
- * fingerprint, or 0. */
-static __always_inline int requests_identify(const struct tps_control *settings,
-					     struct tps_flow *flow, const __u64 hash[2],
-					     __u64 print, struct tps_totals *of,
+/* The fingerprint of the key of @hash, if it was the last that the segment named. */
+static __always_inline __u64 requests_print(const struct requests *r, const __u64 hash[2])
+{
+	return hash[0] == r->scan.http.key_hash[0] && hash[1] == r->scan.http.key_hash[1]
+		       ? r->scan.print
+		       : 0;
+}
+
+/* The caller of the head's key: the one that the flow is bound to, as a rule. */
+static __always_inline int requests_identify(const struct tps_control *settings, struct requests *r,
+					     const __u64 hash[2], struct tps_totals *of,
 					     struct subject *ret)
 {
+	struct tps_flow *flow = &r->flow;
 	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
 
 	if (flow->bound_hash[0] == hash[0] && flow->bound_hash[1] == hash[1] &&
@@ -345,19 +352,9 @@ static __always_inline int requests_identify(const struct tps_control *settings,
 		return 0;
 	flow->bound_hash[0] = hash[0];
 	flow->bound_hash[1] = hash[1];
-	flow->bound_print = print;
+	flow->bound_print = requests_print(r, hash);
 	flow->bound_generation = generation;
 	return 1;
-}
-
-/* The fingerprint of the charge's key, if it was the last that the segment named. */
-static __always_inline __u64 requests_print(const struct requests *r,
-					    const struct http_charge *charge)
-{
-	return charge->hash[0] == r->scan.http.key_hash[0] &&
-			       charge->hash[1] == r->scan.http.key_hash[1]
-		       ? r->scan.print
-		       : 0;
 }
 
 /*
@@ -393,8 +390,7 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	take.proven = r->proven != 0;
 	/* what is noticed is noted once, not again in each step */
 	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
-	if (charge->kind != HTTP_KEY || !requests_identify(settings, &r->flow, charge->hash,
-							   requests_print(r, charge), noted, &who))
+	if (charge->kind != HTTP_KEY || !requests_identify(settings, r, charge->hash, noted, &who))
 		identify_source(settings, frame, noted, &who);
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
