@@ -83,6 +83,16 @@ DUAL_INLINE int frame_is_vlan(__u16 type_be)
 	return type_be == FRAME_TYPE_8021Q || type_be == FRAME_TYPE_8021AD;
 }
 
+/* What the linear part has from @at on. */
+DUAL_INLINE __u32 frame_rest(const __u8 *data, __u32 at, const __u8 *end)
+{
+	__u64 linear = end - data;
+
+	/* clang 14 goes on in 32 bits ("32-bit pointer arithmetic prohibited") */
+	dual_opaque(linear);
+	return linear - at;
+}
+
 #define FRAME_IP_DONE -1 /* no outcome yet: go on with the transport header */
 
 DUAL_INLINE int frame_ipv4(const __u8 *data, __u32 at, const __u8 *end, struct frame *ret)
@@ -95,6 +105,10 @@ DUAL_INLINE int frame_ipv4(const __u8 *data, __u32 at, const __u8 *end, struct f
 		return FRAME_MALFORMED;
 	header = (pos[0] & 15) << 2;
 	total = dual_swap16(dual_load16(pos + 2));
+	if (!total) { /* Linux's own, of segments put together beyond 64 KiB */
+		total = frame_rest(data, at, end);
+		ret->is_jumbo = 1;
+	}
 	if (pos[0] >> 4 != 4 || header < FRAME_IPV4_BYTES || total < header)
 		return FRAME_MALFORMED;
 	ret->family = 4;
@@ -178,11 +192,7 @@ DUAL_INLINE int frame_ipv6(const __u8 *data, __u32 at, const __u8 *end, struct f
 	ip->next = pos[6];
 	/* RFC 2675: the length stands in an option. Linux believes the frame's then. */
 	if (!ip->left && ip->next == FRAME_PROTO_HOPOPTS) {
-		__u64 linear = end - data;
-
-		/* clang 14 goes on in 32 bits ("32-bit pointer arithmetic prohibited") */
-		dual_opaque(linear);
-		ip->left = linear - ip->at;
+		ip->left = frame_rest(data, ip->at, end);
 		ret->is_jumbo = 1;
 	}
 	dual_reload();

@@ -86,6 +86,7 @@ struct http_scan {
 	__u32 chunk_bytes; /* 1 .. HTTP_CHUNK_MAX */
 	/* set by http_begin() */
 	__u32 may_resync;
+	__u32 follows; /* 0; may be set: the segment begins where the last one ended */
 	__u64 secret[2];
 	__u64 print; /* the fingerprint of the last key that was read of the segment; 0: none */
 	struct http_known known;
@@ -96,6 +97,7 @@ struct http_scan {
 	__u32 line_start; /* of the line that is open */
 	__u32 counted;    /* http.head_bytes counts the bytes before it */
 	__u32 long_line;  /* the line that the carry begins is cut in the middle */
+	__u32 cut;        /* JOINED: what came before the segment is not known */
 	__u32 initials;   /* bit c % 32: a header line that begins with c may matter */
 	__u32 value_start;
 	__u32 value_end;
@@ -208,6 +210,7 @@ DUAL_INLINE void http_begin(struct http_scan *s, const struct tps_http *http, co
 	s->undecided = 0;
 	s->segment_bytes = 0;
 	s->may_resync = may_resync;
+	s->follows = 0;
 	s->print = 0;
 	s->known.print = 0;
 	s->secret[0] = secret[0];
@@ -533,24 +536,41 @@ DUAL_GLOBAL int http_resume(struct http_scan *s)
 	return 0;
 }
 
-/* Could this line, which ends before @to, be a request line? Generous: it ends in HTTP/1. and up to
- * three digits, blanks behind it, or in more blanks than are looked through. */
-DUAL_INLINE int http_like_request(struct http_scan *s, __u32 start, __u32 to)
+/* Where the line [@start, @to) ends without the blanks, or the digits, at its end; -1: there are
+ * more of them than are looked through. */
+DUAL_GLOBAL int http_strip(struct http_scan *s, __u32 start, __u32 to, __u32 digits)
 {
-	const __u64 version = HTTP_TEXT('H', 'T', 'T', 'P', '/', '1', '.', 0);
-	__u32 blanks = 0;
+	__u32 i = 0;
 
-	for (; blanks <= HTTP_PADDING_MAX && to > start && http_blank(*HTTP_AT(s, to - 1));
-	     blanks++)
-		to--;
-	if (blanks > HTTP_PADDING_MAX)
+	if (!s)
+		return -1;
+	for (; i <= HTTP_PADDING_MAX && to > start; i++, to--) {
+		__u8 c = *HTTP_AT(s, to - 1);
+
+		if (digits ? (__u8)(c - '0') > 9 : !http_blank(c))
+			break;
+	}
+	return i > HTTP_PADDING_MAX ? -1 : (int)(to & (HTTP_SPAN - 1));
+}
+
+/*
+ * Could this line, which ends before @to, be a request line? Generous: it ends in HTTP/1. and
+ * digits (hosts take leading zeros), blanks behind it. @cut: the line's beginning may have been
+ * elsewhere; then any end of one will do.
+ */
+DUAL_INLINE int http_like_request(struct http_scan *s, __u32 start, __u32 to, int cut)
+{
+	const __u64 version = HTTP_TEXT(' ', 'H', 'T', 'T', 'P', '/', '1', '.');
+	int blanks = http_strip(s, start, to, 0), end = http_strip(s, start, blanks, 1);
+	__u32 bytes = end - start;
+
+	if (blanks < 0 || end < 0)
 		return 1;
-	if (to - start < 8)
-		return 0;
-	for (__u32 digits = 1; digits <= 3; digits++)
-		if ((dual_load64(HTTP_AT(s, to - 7 - digits)) & ~0ULL >> 8) == version)
-			return 1;
-	return 0;
+	if (cut && bytes < 8)
+		return !bytes ||
+		       (dual_load64(HTTP_AT(s, end - 8)) ^ version) >> 8 * (8 - bytes) == 0;
+	return end < blanks && bytes >= 7 &&
+	       (dual_load64(HTTP_AT(s, end - 7)) & ~0ULL >> 8) == version >> 8;
 }
 
 /* A line of a loose phase ends at the newline at @pos. In VOID each empty line ends a head, for all
@@ -570,7 +590,8 @@ DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 		__u32 expected = s->http.phase != HTTP_JOINED;
 		__u32 guessed = expected && s->http.flags & HTTP_GUESSED;
 
-		if (!http_like_request(s, start, to) && !(expected && http_method_at(s, start)))
+		if (!http_like_request(s, start, to, s->cut && start == HTTP_CARRY) &&
+		    !(expected && http_method_at(s, start)))
 			return 0;
 		http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
 		if (guessed) {
@@ -1112,6 +1133,7 @@ DUAL_INLINE int http_scan(struct http_scan *s, const struct tps_listener *listen
 	s->long_line = s->http.flags & HTTP_LONG_LINE;
 	s->http.flags &= ~HTTP_LONG_LINE;
 	s->http.carry_bytes = 0;
+	s->cut = s->http.phase == HTTP_JOINED && !carry && !s->segment_bytes && !s->follows;
 	s->counted = HTTP_CARRY;
 	s->initials = http_initials(listener);
 	/* Of a carry only a CR at its end was not judged yet. */

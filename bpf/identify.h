@@ -193,11 +193,11 @@ static __always_inline int identify_key(const struct tps_control *settings, cons
 		count_note(of, TPS_REASON_UNKNOWN_KEY);
 		return 0;
 	}
-	*ret_slot = *found;
-	if (!identify_slot(settings, *ret_slot, ret)) {
+	if (!identify_slot(settings, *found, ret)) {
 		count_note(of, TPS_REASON_STALE_SLOT);
 		return 0;
 	}
+	*ret_slot = *found;
 	return 1;
 }
 

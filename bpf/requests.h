@@ -28,10 +28,11 @@
 #include "maps.h"
 #include "take.h"
 
-/* A segment is read in chunks: 5 hold a jumbo frame (9000). What is longer, and what passed though
- * the host may read it otherwise, costs a transaction per REQUESTS_BYTES_PER_HEAD, as if it were
- * full of the smallest requests: "A / HTTP/1.1\nHost:a\n\n" has 21 bytes. */
-#define REQUESTS_CHUNKS_MAX 5
+/* A segment is read in chunks: 32 hold what receive offloads put together (64 KiB). What is longer,
+ * and what passed though the host may read it otherwise, costs a transaction per
+ * REQUESTS_BYTES_PER_HEAD, as if it were full of the smallest requests: "A / HTTP/1.1\nHost:a\n\n"
+ * has 21 bytes. */
+#define REQUESTS_CHUNKS_MAX 33
 #define REQUESTS_BYTES_PER_HEAD 16
 /* Sequence numbers compare right within 2^31 (RFC 9293 3.4): framed_seq follows a longer body. */
 #define REQUESTS_FRAMED_BEHIND (1U << 29)
@@ -45,6 +46,7 @@ struct requests {
 	struct flow_peer peer;  /* when the segment had to be proven anew */
 	__u32 listener;
 	__u32 proven;
+	__u32 follows;                /* the segment begins where the one before it ended */
 	__u32 reason;                 /* requests_charge_all() */
 	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
 };
@@ -87,12 +89,12 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->next_seq = peer->untouched ? peer->received : frame->seq;
 	flow->framed_seq = flow->next_seq;
 	flow->high_seq = flow->next_seq;
-	flow->turn_ack = frame->ack;
+	flow->turn_ack = peer->ack_high;
 	flow->open_seq = flow->next_seq;
 	flow->bound.generation = 0;
 	flow->answers = 0;
 	flow->syn_seen = 0;
-	flow->lone = 0;
+	flow->again[0] = HTTP_PHASE_MAX;
 }
 
 /* A joined connection has no order to keep: each segment is read for itself. */
@@ -136,7 +138,7 @@ requests_resent(struct tps_flow *flow, const struct frame *frame, __u32 *ret_ext
 	if (!flow_before(flow->next_seq, end)) {
 		if (!flow_before(frame->seq, flow->framed_seq))
 			return REQUESTS_PASS;
-		if (flow->lone && frame->seq == flow->lone_seq)
+		if (frame->seq == flow->again_seq && (flow->again[0] & 0xff) < HTTP_PHASE_MAX)
 			return REQUESTS_AGAIN;
 	}
 	requests_reread(flow, frame, ret_extra);
@@ -183,6 +185,18 @@ static __always_inline void requests_rejoin(struct tps_flow *flow, int known, in
 	}
 }
 
+/* A window probe. The window may move before the host sees it: then the byte is taken, and must be
+ * one that may pass unread. */
+static __always_inline enum requests_place requests_probed(const struct tps_flow *flow, int known,
+							   const struct frame *frame)
+{
+	if (!known || flow->http.phase == HTTP_JOINED || flow->http.phase == HTTP_OPAQUE)
+		return REQUESTS_PASS;
+	return requests_in_body(&flow->http) && frame->seq - flow->next_seq < flow->http.body_bytes
+		       ? REQUESTS_PASS
+		       : REQUESTS_DROP;
+}
+
 /*
  * Where a proven segment stands. @flow is the working copy, @known whether it is of an entry. The
  * host may be ahead of the parser by body bytes that filled a gap.
@@ -195,8 +209,10 @@ static __always_inline enum requests_place requests_locate(struct tps_flow *flow
 	__u32 end = frame->seq + frame->payload_bytes;
 	__u32 gained;
 
-	if (!flow_before(peer->received, end) || flow_probes(frame, peer))
+	if (!flow_before(peer->received, end))
 		return REQUESTS_PASS;
+	if (flow_probes(frame, peer))
+		return requests_probed(flow, known, frame);
 	gained = peer->received - flow->next_seq;
 	if (known && requests_in_body(&flow->http) && (__s32)gained > 0 &&
 	    gained <= flow->http.body_bytes) {
@@ -276,14 +292,49 @@ static __always_inline void requests_add(struct http_scan *scan, __u32 heads, __
 	scan->undecided += heads;
 }
 
-/* @left bytes of the segment were not read. Where requests are read, they may be full of them. */
+/* @left bytes of the segment were not read: they may be full of requests. */
 static __always_inline void requests_unread(struct http_scan *scan, __u32 left)
 {
-	if (!left || (scan->http.phase >= HTTP_OPAQUE && scan->http.phase != HTTP_VOID))
+	if (!left)
 		return;
 	requests_add(scan, left / REQUESTS_BYTES_PER_HEAD + 1, TPS_REASON_VOID);
 	http_lose(&scan->http, HTTP_VOID);
 	scan->met |= HTTP_MET(HTTP_VOID);
+}
+
+/* What is still to be read of a segment. */
+struct requests_rest {
+	struct xdp_md *ctx;
+	struct http_scan *scan;
+	struct tps_listener *listener;
+	__u32 at;
+	__u32 left;
+	__u32 failed;
+};
+
+/* The next chunk of it, behind what of a body need not be read. Not 0: no more. */
+static __always_inline long requests_next(struct requests_rest *rest)
+{
+	__u32 bytes = rest->scan->segment_bytes ? http_skip_some(rest->scan, rest->left) : 0;
+
+	rest->at += bytes;
+	rest->left -= bytes;
+	if (!rest->left)
+		return 1;
+	bytes = rest->left < HTTP_CHUNK_MAX ? rest->left : HTTP_CHUNK_MAX;
+	rest->scan->chunk_bytes = bytes;
+	if (!requests_chunk(rest->ctx, rest->scan, rest->listener, rest->at)) {
+		rest->failed = 1;
+		return 1;
+	}
+	rest->at += bytes;
+	rest->left -= bytes;
+	return !rest->left;
+}
+
+static long requests_each(__u32 i, void *rest)
+{
+	return requests_next(rest);
 }
 
 /* Reads the segment's bytes from @at on through the parser, but for those of bodies. 0, or the
@@ -291,24 +342,14 @@ static __always_inline void requests_unread(struct http_scan *scan, __u32 left)
 static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan *scan,
 					    struct tps_listener *listener, __u32 at, __u32 left)
 {
-	for (int i = 0; i < REQUESTS_CHUNKS_MAX; i++) {
-		__u32 bytes;
+	struct requests_rest rest = {ctx, scan, listener, at, left, 0};
 
-		if (scan->segment_bytes) {
-			bytes = http_skip_some(scan, left);
-			at += bytes;
-			left -= bytes;
-		}
-		if (!left)
-			break;
-		bytes = left < HTTP_CHUNK_MAX ? left : HTTP_CHUNK_MAX;
-		scan->chunk_bytes = bytes;
-		if (!requests_chunk(ctx, scan, listener, at))
-			return TPS_REASON_NO_READ;
-		at += bytes;
-		left -= bytes;
-	}
-	requests_unread(scan, left - http_skip_some(scan, left));
+	/* as a rule there is one chunk, and no loop */
+	if (!requests_next(&rest))
+		bpf_loop(REQUESTS_CHUNKS_MAX - 1, requests_each, &rest, 0);
+	if (rest.failed)
+		return TPS_REASON_NO_READ;
+	requests_unread(scan, rest.left - http_skip_some(scan, rest.left));
 	return 0;
 }
 
@@ -471,8 +512,9 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	flow->tainted = r->flow.tainted;
 	flow->answers = r->flow.answers;
 	flow->syn_seen = 0;
-	flow->lone = r->flow.lone;
-	flow->lone_seq = r->flow.lone_seq;
+	flow->again_seq = r->flow.again_seq;
+	for (int i = 0; i < 4; i++)
+		flow->again[i] = r->flow.again[i];
 	flow->open_seq = r->flow.open_seq;
 	flow->proven_ack = r->flow.proven_ack;
 	flow->epoch = r->flow.epoch;
@@ -488,34 +530,44 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 	}
 }
 
-/* Was the segment one head from its first byte on, and at most some of that head's body? */
-static __always_inline int requests_is_lone(const struct requests *r, const struct frame *frame,
-					    __u32 at)
+/* Keeps the state in which a segment began that is not all body, in case that it comes again. */
+static __always_inline void requests_keep(struct requests *r, __u32 at)
 {
-	return at == frame->seq && r->flow.http.phase == HTTP_START && !r->flow.http.carry_bytes &&
-	       r->scan.charges == 1 && r->scan.charge[0].heads == 1 &&
-	       r->scan.charge[0].kind != HTTP_UNDECIDED && !r->scan.http.carry_bytes &&
-	       (r->scan.http.phase == HTTP_START || r->scan.http.phase == HTTP_BODY);
+	const __u64 *state = (const __u64 *)&r->flow.http;
+
+	r->flow.again_seq = at;
+	for (int i = 0; i < 4; i++)
+		r->flow.again[i] = state[i];
+	if (r->flow.http.carry_bytes || r->flow.http.phase >= HTTP_OPAQUE)
+		r->flow.again[0] = HTTP_PHASE_MAX;
 }
 
 /*
- * The last head comes once more, and the host has read neither yet: whichever of the two it takes,
- * what follows is the same if both end at the same byte and announce the same body. Then it is
- * charged once more, to whom it names now, and nothing else changes.
+ * The last segment that was not all body comes once more, and the host has read neither yet:
+ * whichever of the two it takes, what follows is the same if the parser ends in the same state.
+ * Then its heads are charged once more, to whom they name now, and nothing else changes.
  */
 static __always_inline int requests_same(const struct requests *r, const struct frame *frame)
 {
 	const struct tps_http *once = &r->flow.http, *again = &r->scan.http;
-	__u32 end = frame->seq + frame->payload_bytes;
+	__u32 end = frame->seq + frame->payload_bytes, later = r->flow.next_seq - end;
+	__u64 differs;
 
-	if (r->scan.charges != 1 || r->scan.charge[0].heads != 1 ||
-	    r->scan.charge[0].kind == HTTP_UNDECIDED || again->carry_bytes)
+	if (again->phase >= HTTP_OPAQUE || again->phase != once->phase ||
+	    again->flags != once->flags || again->carry_bytes != once->carry_bytes)
 		return 0;
-	if (again->phase == HTTP_START)
-		return once->phase == HTTP_START && r->flow.next_seq == end;
-	return again->phase == HTTP_BODY && once->phase == HTTP_BODY &&
-	       again->flags == once->flags && r->flow.framed_seq == frame->seq + r->scan.framed &&
-	       again->body_bytes == once->body_bytes + (r->flow.next_seq - end);
+	if (later) /* body bytes passed since */
+		return requests_in_body(again) && again->body_bytes == once->body_bytes + later &&
+		       r->flow.framed_seq == frame->seq + r->scan.framed;
+	differs = again->body_bytes ^ once->body_bytes;
+	if (again->phase == HTTP_HEADERS)
+		differs |= (again->key ^ once->key) | (again->head_bytes ^ once->head_bytes) |
+			   (again->key_hash[0] ^ once->key_hash[0]) |
+			   (again->key_hash[1] ^ once->key_hash[1]);
+	if (again->carry_bytes)
+		for (__u32 i = 0; i < TPS_CARRY_BYTES; i += 8)
+			differs |= dual_load64(r->scan.bytes + i) ^ dual_load64(once->carry + i);
+	return !differs;
 }
 
 /* After the bytes [.., @end) were read: where the flow stands now. */
@@ -527,10 +579,8 @@ static __always_inline void requests_advance(struct requests *r, const struct fr
 	/* heads alone hide nothing, and what was read line by line neither: each was charged */
 	if (r->flow.open_seq == r->flow.high_seq && !(r->scan.met & HTTP_MET(HTTP_BODY)))
 		r->flow.open_seq = end;
-	if (r->scan.charges || r->flow.http.phase != HTTP_BODY)
-		r->flow.lone = requests_is_lone(r, frame, at);
-	if (r->flow.lone && r->scan.charges)
-		r->flow.lone_seq = at;
+	if (r->scan.charges || r->scan.framed || !requests_in_body(&r->flow.http))
+		requests_keep(r, at);
 	if (requests_in_body(&r->scan.http)) {
 		if (r->scan.framed)
 			r->flow.framed_seq = at + r->scan.framed;
@@ -541,7 +591,7 @@ static __always_inline void requests_advance(struct requests *r, const struct fr
 	if (flow_before(r->flow.high_seq, end))
 		r->flow.high_seq = end;
 	if (r->scan.charges)
-		r->flow.turn_ack = frame->ack;
+		r->flow.turn_ack = r->flow.ack_high;
 }
 
 /*
@@ -580,13 +630,13 @@ static __always_inline void requests_taint(struct tps_flow *flow, const struct h
 		flow->tainted = HTTP_OPAQUE;
 }
 
-/* A turn is a segment that answers server data not answered before: a transaction of HTTP/2 without
- * TLS, and of a connection older than its entry when it comes out of order, since a request line
- * may be cut so that none of its pieces looks like one. */
+/* A turn is the first segment since the server sent more (by its own count: a client may ack late):
+ * a transaction of HTTP/2 without TLS, and of a connection older than its entry when it comes out
+ * of order, since a request line may be cut so that none of its pieces looks like one. */
 static __always_inline void requests_turn(struct requests *r, const struct frame *frame)
 {
 	int begins = r->scan.http.phase == HTTP_HTTP2 && r->flow.http.phase != HTTP_HTTP2;
-	int turn = flow_before(r->flow.turn_ack, frame->ack);
+	int turn = flow_before(r->flow.turn_ack, r->flow.ack_high);
 
 	if (r->scan.charges)
 		return;
@@ -606,9 +656,9 @@ static __always_inline void requests_distrust(struct tps_flow *flow, const struc
 		flow->answers = 0;
 		return;
 	}
-	if (!flow_before(flow->turn_ack, frame->ack))
+	if (!flow_before(flow->turn_ack, flow->ack_high))
 		return;
-	flow->turn_ack = frame->ack;
+	flow->turn_ack = flow->ack_high;
 	if (++flow->answers > 1)
 		requests_void(flow);
 }
@@ -619,11 +669,12 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 					   const __u64 *secret, __u32 may_resync, __u32 extra)
 {
 	__u32 skip = r->flow.next_seq - frame->seq;
-	__u32 at = frame->payload_at + (skip & 0xffff), left = frame->payload_bytes - skip;
+	__u32 at = frame->payload_at + (skip & 0xfffff), left = frame->payload_bytes - skip;
 	__u32 error;
 
 	requests_distrust(&r->flow, frame);
 	http_begin(&r->scan, &r->flow.http, secret, may_resync);
+	r->scan.follows = r->follows;
 	if (r->flow.bound.generation) {
 		r->scan.known.print = r->flow.bound_print;
 		r->scan.known.hash[0] = r->flow.bound_hash[0];
@@ -671,12 +722,16 @@ static __always_inline __u32 requests_unproven(struct xdp_md *ctx, struct reques
 	return 0;
 }
 
-/* Reads a segment that begins with the last head once more. Is it the same to the host? */
+/* Reads a segment once more from the state in which it was read first. Is it the same to the host?
+ */
 static __always_inline int requests_again(struct xdp_md *ctx, struct requests *r,
 					  struct tps_listener *listener, const struct frame *frame,
 					  const __u64 *secret)
 {
-	http_lose(&r->lost, HTTP_START);
+	__u64 *state = (__u64 *)&r->lost;
+
+	for (int i = 0; i < 4; i++)
+		state[i] = r->flow.again[i];
 	http_begin(&r->scan, &r->lost, secret, 0);
 	return !requests_parse(ctx, &r->scan, listener, frame->payload_at, frame->payload_bytes) &&
 	       requests_same(r, frame);
@@ -700,7 +755,7 @@ static __always_inline int requests_more_body(struct tps_flow *flow, const struc
 static __always_inline int requests_expected(const struct tps_flow *flow, const struct frame *frame)
 {
 	if (!flow || frame->seq != flow->next_seq || frame->ack != flow->proven_ack ||
-	    flow->http.phase >= HTTP_VOID || flow->syn_seen)
+	    flow->http.phase >= HTTP_HTTP2 || flow->syn_seen || flow->tainted)
 		return 0;
 	return flow->framed_seq == flow->next_seq ||
 	       (requests_in_body(&flow->http) && frame->payload_bytes <= flow->http.body_bytes &&
@@ -752,11 +807,14 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	take.listener = listener;
 	r->listener = number;
 	r->proven = 1;
+	r->follows = 0;
 	peer = &r->peer;
 	peer->untouched = 0;
 	if (frame->flags & FRAME_URG)
 		return take_order(&take, TPS_REASON_URGENT);
 	flow = bpf_map_lookup_elem(&flows, &frame->flow);
+	if (flow)
+		r->follows = frame->seq == flow->next_seq;
 	if (requests_expected(flow, frame)) {
 		if (requests_more_body(flow, frame))
 			return count_pass(take.of, TPS_REASON_BODY);
@@ -765,6 +823,10 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 		reason = flow_prove(ctx, listener, frame, flow, peer);
 		if (reason) {
 			count_note(take.of, reason);
+			/* the host takes it all the same if its window moves before it sees it;
+			 * nobody who follows the connection sends it */
+			if (flow && reason == TPS_REASON_OUTSIDE_WINDOW)
+				return take_order(&take, reason);
 			r->proven = 0;
 			requests_unproven(ctx, r, listener, frame, settings->secret);
 			reason = requests_settle(frame, r, take.of, take_observes(&take));
@@ -792,6 +854,8 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	}
 	if (place == REQUESTS_AGAIN) {
 		if (requests_again(ctx, r, listener, frame, settings->secret)) {
+			if (!r->scan.charges)
+				return count_pass(take.of, TPS_REASON_RESENT);
 			reason = requests_settle(frame, r, take.of, take_observes(&take));
 			return take_finish(&take, reason);
 		}

@@ -239,21 +239,6 @@ static __always_inline void take_return(const struct take *take, const struct su
 	take_listener_back(take);
 }
 
-/* At most @transactions, but no more than the limits ever admit at once: what nobody can tell is
- * dear, not impossible. */
-static __always_inline __u32 take_payable(const struct take *take, const struct subject *who,
-					  __u32 transactions)
-{
-	__u32 cost = take->listener->cost ?: 1;
-	__u64 most = limit_burst(who->rate);
-
-	if (take->listener->limit && limit_burst(take->listener->limit) < most)
-		most = limit_burst(take->listener->limit);
-	if (transactions > 1 && transactions * (__u64)cost > most)
-		transactions = most / cost;
-	return transactions ?: 1;
-}
-
 /* Does what decided over a transaction stop its packet? */
 static __always_inline int take_refuses(const struct take *take, __u32 reason)
 {

@@ -45,8 +45,12 @@ static __always_inline int gate_unproven(const struct frame *frame, __u32 number
 		return XDP_PASS;
 	count_note(take.of, why);
 	identify_source(take.settings, frame, take.of, &who);
-	take.cost = take_payable(&take, &who, weight) * (take.listener->cost ?: 1);
-	reason = take_tokens(&take, &who, 1);
+	take.cost = weight * (take.listener->cost ?: 1);
+	/* the host would put requests together that the gate cannot read */
+	if (why == TPS_REASON_FIRST_FRAGMENT && take.listener->protocol == TPS_PROTOCOL_HTTP)
+		reason = why;
+	else
+		reason = take_tokens(&take, &who, 1);
 	verdict = count_verdict_of(reason, take_observes(&take));
 	count_verdict(take.of, who.tier, verdict, 1);
 	count_caller(who.slot, verdict, 1);
@@ -96,10 +100,8 @@ static __always_inline __u32 gate_unproven_reason(const struct tps_listener *lis
 static __always_inline __u32 gate_weight(const struct tps_listener *listener,
 					 const struct frame *frame, int outcome)
 {
-	if (listener->protocol != TPS_PROTOCOL_HTTP)
+	if (listener->protocol != TPS_PROTOCOL_HTTP || outcome == FRAME_FIRST_FRAGMENT)
 		return 1;
-	if (outcome == FRAME_FIRST_FRAGMENT) /* of the largest datagram, for all that is known */
-		return 65536 / REQUESTS_BYTES_PER_HEAD;
 	return frame->payload_bytes / REQUESTS_BYTES_PER_HEAD + 1;
 }
 

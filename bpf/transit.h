@@ -73,7 +73,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key, __u32
 	r->flow.bound.generation = 0;
 	r->flow.answers = 0;
 	r->flow.syn_seen = 0;
-	r->flow.lone = 0;
+	r->flow.again[0] = HTTP_PHASE_MAX;
 	r->flow.open_seq = frame->ack;
 	bpf_map_update_elem(&flows, &copy, &r->flow, BPF_NOEXIST);
 	return 0;

@@ -385,11 +385,13 @@ struct tps_flow {
 	__u64 bound_hash[2];
 	struct tps_slot bound;  /* generation 0: none */
 	__u32 bound_generation; /* control.keys_generation before it was looked up */
-	__u16 answers;  /* of the server, while the parser read a body that it does not trust */
-	__u8 syn_seen;  /* a SYN of this tuple came by: prove the next segment anew */
-	__u8 lone;      /* the last head began a segment, at lone_seq, and was the only one in it */
-	__u32 open_seq; /* what passed from here on may be read otherwise by the host */
-	__u32 lone_seq;
+	__u16 answers;   /* of the server, while the parser read a body that it does not trust */
+	__u16 syn_seen;  /* a SYN of this tuple came by: prove the next segment anew */
+	__u32 open_seq;  /* what passed from here on may be read otherwise by the host */
+	__u32 again_seq; /* where the last segment that was not all body began */
+	/* and http's state there, its first HTTP_STATE_BYTES; only when nothing was carried, else
+	 * its phase is HTTP_PHASE_MAX */
+	__u64 again[4];
 	struct tps_http http;
 };
 
@@ -433,6 +435,6 @@ TPS_ASSERT_SIZE(tps_listener_bucket, 32);
 TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
-TPS_ASSERT_SIZE(tps_flow, 304);
+TPS_ASSERT_SIZE(tps_flow, 336);
 
 #endif

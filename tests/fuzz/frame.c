@@ -84,6 +84,8 @@ static enum frame_outcome ipv4(struct reader *r, struct told *ret)
 	if (r->cut || header >> 4 != 4)
 		return FRAME_MALFORMED;
 	header = (header & 15) * 4;
+	if (!total)
+		total = r->len - begin;
 	if (header < 20 || total < header)
 		return FRAME_MALFORMED;
 	if (fragment % 8192)

@@ -231,9 +231,8 @@ static void first_fragment6_is_charged(void **state)
 	assert_int_equal(harness_notes(&h, UDP, TPS_REASON_FIRST_FRAGMENT), 2);
 }
 
-/* Of requests: the host would put together as many as the largest datagram holds, 65536 / 16, or as
- * many as the source may have at once. */
-static void first_fragment_of_http_is_charged(void **state)
+/* The host would put requests together that the gate cannot read. */
+static void first_fragment_of_http_is_refused(void **state)
 {
 	struct packet packet = syn(STRANGER);
 
@@ -241,14 +240,11 @@ static void first_fragment_of_http_is_charged(void **state)
 	packet.flags = 0;
 	packet.payload = "GET / HTTP/1.1\r\n";
 	packet.more_fragments = true;
-	harness_set_tier(&h, 0, limit_frozen(2 * 4096));
-	expect_allowed(&packet, HTTP);
-	expect_allowed(&packet, HTTP);
-	expect_refused(&packet, HTTP);
-	packet.source = "198.51.100.200";
-	harness_set_tier(&h, 0, limit_frozen(5));
-	expect_allowed(&packet, HTTP);
-	expect_refused(&packet, HTTP);
+	expect(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_FIRST_FRAGMENT);
+	assert_int_equal(harness_transactions(&h, HTTP, TPS_VERDICT_REFUSED), 1);
+	harness_observe(&h, true);
+	expect(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_FIRST_FRAGMENT);
+	assert_int_equal(harness_transactions(&h, HTTP, TPS_VERDICT_WOULD_REFUSE), 1);
 }
 
 static void later_fragments_pass(void **state)
@@ -344,7 +340,7 @@ int main(void)
 		     unreadable_passes_where_none_enforces),
 		CASE("a first fragment is charged", first_fragment_is_charged),
 		CASE("an IPv6 first fragment is charged", first_fragment6_is_charged),
-		CASE("a first fragment of a request is charged", first_fragment_of_http_is_charged),
+		CASE("a first fragment of a request is refused", first_fragment_of_http_is_refused),
 		CASE("later fragments pass", later_fragments_pass),
 		CASE("later IPv6 fragments pass", later_fragments6_pass),
 		CASE("a frame cut at any byte is never dropped", frames_cut_anywhere_pass),
