@@ -556,7 +556,8 @@ DUAL_GLOBAL int http_strip(struct http_scan *s, __u32 start, __u32 to, __u32 dig
 /*
  * Could this line, which ends before @to, be a request line? Generous: it ends in HTTP/1. and
  * digits (hosts take leading zeros), blanks behind it. @cut: the line's beginning may have been
- * elsewhere; then any end of one will do.
+ * elsewhere; then any end of one will do, but for the empty one and digits alone, which chunks are
+ * full of.
  */
 DUAL_INLINE int http_like_request(struct http_scan *s, __u32 start, __u32 to, int cut)
 {
@@ -567,7 +568,7 @@ DUAL_INLINE int http_like_request(struct http_scan *s, __u32 start, __u32 to, in
 	if (blanks < 0 || end < 0)
 		return 1;
 	if (cut && bytes < 8)
-		return !bytes ||
+		return bytes &&
 		       (dual_load64(HTTP_AT(s, end - 8)) ^ version) >> 8 * (8 - bytes) == 0;
 	return end < blanks && bytes >= 7 &&
 	       (dual_load64(HTTP_AT(s, end - 7)) & ~0ULL >> 8) == version >> 8;
