@@ -945,6 +945,9 @@ DUAL_GLOBAL int http_connection_line(struct http_scan *s, __u32 start, __u32 pos
 	if (!s)
 		return 0;
 	start += 11;
+	if ((dual_load64(HTTP_AT(s, start + 1)) | HTTP_SPACES) ==
+	    HTTP_TEXT('k', 'e', 'e', 'p', '-', 'a', 'l', 'i')) /* as a rule */
+		return pos + 2;
 	for (__u32 i = 0; i < 4 * HTTP_PADDING_MAX && start + 5 <= pos; i++, start++)
 		if (((dual_load64(HTTP_AT(s, start)) | HTTP_SPACES) << 24) ==
 		    HTTP_TEXT(0, 0, 0, 'c', 'l', 'o', 's', 'e'))
