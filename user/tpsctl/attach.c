@@ -5,13 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "device.h"
 #include "label.h"
 #include "netns.h"
 #include "root.h"
-#include "drain.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -22,7 +20,6 @@ struct wish {
 	struct tps_gate_options gate;
 	bool all;
 	bool forget;
-	__u64 drain_s;
 };
 
 /* MAP=N */
@@ -118,7 +115,7 @@ static void undo(struct tps_gate *gate, const struct devices *devices, const boo
 
 	for (size_t i = 0; i < devices->count; i++) {
 		if (done[i])
-			tps_device_detach(gate, &devices->keys[i], &one, NULL, NULL);
+			tps_device_detach(gate, &devices->keys[i], &one, NULL);
 	}
 	if (gate->is_fresh)
 		tps_gate_forget(gate, NULL);
@@ -210,53 +207,27 @@ enum outcome attach(struct session *session, int argc, char **argv)
 
 /* ---- detach */
 
-#define DRAIN_LOOK_US 100000
-
-/* Waits until no spliced connection is left, @seconds at most; no further one is made meanwhile. */
-static int drain(struct tps_gate *gate, __u64 seconds)
-{
-	size_t left = 0;
-	int err = 0;
-
-	tps_half_store(&gate->control->draining, 1);
-	for (__u64 looks = seconds * 1000000 / DRAIN_LOOK_US; looks && !err; looks--) {
-		err = tps_splices_count(gate, 0, &left);
-		if (!left)
-			break;
-		usleep(DRAIN_LOOK_US);
-	}
-	return err;
-}
-
 static enum outcome detach_all(struct session *session, struct tps_gate *gate,
-			       const struct devices *devices, const struct wish *wish)
+			       const struct devices *devices, bool forget)
 {
-	bool one, changed = wish->forget;
 	struct tps_why why = {};
-	size_t ended, all = 0;
+	bool one, changed = forget;
 	int err = 0;
 
-	if (wish->drain_s)
-		err = drain(gate, wish->drain_s);
 	for (size_t i = 0; i < devices->count && !err; i++) {
-		err = tps_device_detach(gate, &devices->keys[i], &one, &ended, &why);
+		err = tps_device_detach(gate, &devices->keys[i], &one, &why);
 		changed |= !err && one;
-		all += err ? 0 : ended;
 	}
-	tps_half_store(&gate->control->draining, 0);
-	if (all)
-		note("%zu connections with answered requests were reset", all);
-	if (!err && wish->forget)
+	if (!err && forget)
 		err = tps_gate_forget(gate, &why);
 	return err ? failed(session, err, &why) : written(session, changed);
 }
 
 enum outcome detach(struct session *session, int argc, char **argv)
 {
-	static const struct option options[] = {
-		OPTION("netns", required_argument, 'n'), OPTION("all", no_argument, 'a'),
-		OPTION("forget", no_argument, 'f'), OPTION("drain", required_argument, 'd'),
-		OPTIONS_SHARED};
+	static const struct option options[] = {OPTION("netns", required_argument, 'n'),
+						OPTION("all", no_argument, 'a'),
+						OPTION("forget", no_argument, 'f'), OPTIONS_SHARED};
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	_cleanup_devices_ struct devices devices = {};
 	struct wish wish = {};
@@ -274,10 +245,6 @@ enum outcome detach(struct session *session, int argc, char **argv)
 			break;
 		case 'f':
 			wish.forget = true;
-			break;
-		case 'd':
-			if (tps_duration_parse(optarg, &wish.drain_s, &why))
-				return rejected(session, -EINVAL, &why);
 			break;
 		default:
 			return USAGE;
@@ -297,5 +264,5 @@ enum outcome detach(struct session *session, int argc, char **argv)
 		err = tps_device_detach_check(gate, &devices.keys[i], &why);
 	if (!err && wish.forget)
 		err = tps_root_idle_check(gate->root, &why);
-	return err ? failed(session, err, &why) : detach_all(session, gate, &devices, &wish);
+	return err ? failed(session, err, &why) : detach_all(session, gate, &devices, wish.forget);
 }
