@@ -22,7 +22,7 @@
 #include "tps.skel.h"
 
 #define LOAD_SECONDS_MAX 10.0
-#define QUICK_SLACK 0.35
+#define QUICK_SLACK 0.15
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
 static int tries_max = 1; /* before a path counts as over its bound */
@@ -185,7 +185,7 @@ static int usage(void)
 		"  -j  JSON\n"
 		"  -t  TAP, each bound a case\n"
 		"  -q  quick, for a machine that others use: no million entries, and a bound is\n"
-		"      missed when each of four tries is more than 35 %% over it\n");
+		"      missed when each of four tries is more than 15 %% over it\n");
 	return 2;
 }
 

@@ -13,7 +13,7 @@
 
 enum report_form { REPORT_TABLE, REPORT_JSON, REPORT_TAP };
 
-/* @slack: how far over its bound a row may be, 0.35 for 35 %. */
+/* @slack: how far over its bound a row may be, 0.15 for 15 %. */
 void report_begin(enum report_form form, double slack);
 void report_group(const char *title);
 /* @ratio 0: the bound is on @value; @bound 0: there is none. */
