@@ -61,7 +61,7 @@ struct {
 /* What the segment is, before its bytes are looked at. */
 enum requests_place {
 	REQUESTS_READ,  /* read it from flow.next_seq on */
-	REQUESTS_AGAIN, /* the last head once more: is it the same to the host? */
+	REQUESTS_AGAIN, /* what was read last, once more: is it the same? */
 	REQUESTS_PASS,  /* pass it; the entry is as it was */
 	REQUESTS_KEEP,  /* pass it; the entry changes */
 	REQUESTS_DROP,  /* out of order */

@@ -373,7 +373,7 @@ struct tps_flow {
 	__u32 next_seq;    /* the next byte that the parser wants */
 	__u32 framed_seq;  /* end of the last byte that was read as anything but a body */
 	__u32 high_seq;    /* end of the last byte that was let through */
-	__u32 turn_ack;    /* the client's ack in its last charged turn */
+	__u32 turn_ack;    /* ack_high at the last charge */
 	__u32 proven_ack;  /* the ack of the last segment that was proven: with it, no lookup */
 	__u32 ack_high;    /* all that the server has to send, when it was last seen */
 	__u32 server_next; /* the server's rcv_nxt, when it was last seen */

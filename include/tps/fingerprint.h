@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Is this the key that was hashed last? NH, the universal hash of UMAC (RFC 4418 5.2), over 64-bit
- * words: two additions and a multiplication for eight bytes, where SipHash's rotations cost BPF
- * fifteen times as much. Who does not know the secret finds two keys of one fingerprint no more
- * often than 1 in 2^32; it never leaves the flow's entry and decides over nothing but that flow.
+ * words, its subkeys stretched from the secret: two additions and a multiplication for eight bytes,
+ * where each of SipHash's rotations takes BPF three instructions. It never leaves the flow's entry
+ * and decides over nothing but that flow: who found two keys of one fingerprint, and holds both,
+ * would be charged by one of them.
  */
 #ifndef TPS_FINGERPRINT_H
 #define TPS_FINGERPRINT_H

@@ -185,7 +185,7 @@ static int usage(void)
 		"  -j  JSON\n"
 		"  -t  TAP, each bound a case\n"
 		"  -q  quick, for a machine that others use: no million entries, and a bound is\n"
-		"      missed when each of four tries is more than 15 %% over it\n");
+		"      missed when each of twelve tries is more than 15 %% over it\n");
 	return 2;
 }
 

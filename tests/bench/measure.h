@@ -14,7 +14,7 @@
 #define ROUNDS 21
 #define WARM_UP 1000
 #define RUNS 50000
-#define TRIES_MAX 4
+#define TRIES_MAX 12
 
 /* What is run, and what it must come to. A path that begins in a wrapper has the wrapper's own cost
  * taken out. */
