@@ -19,6 +19,9 @@ static __always_inline struct tps_totals *count_totals(__u32 listener)
 	return bpf_map_lookup_elem(&totals, &listener);
 }
 
+/* A reason is opaque where its bound is checked: else clang 14 checks a copy of it ("R6 unbounded
+ * memory access", Linux 6.1). */
+
 /* The packet's end: counts it and returns what XDP is to do. */
 static __always_inline int count_pass(struct tps_totals *of, __u32 reason)
 {
@@ -29,15 +32,33 @@ static __always_inline int count_pass(struct tps_totals *of, __u32 reason)
 
 static __always_inline int count_drop(struct tps_totals *of, __u32 reason)
 {
+	dual_opaque(reason);
 	if (of && reason < TPS_REASON_MAX)
 		of->packets[TPS_ACTION_DROP][reason]++;
 	return XDP_DROP;
 }
 
+static __always_inline int count_tx(struct tps_totals *of, __u32 reason)
+{
+	dual_opaque(reason);
+	if (of && reason < TPS_REASON_MAX)
+		of->packets[TPS_ACTION_TX][reason]++;
+	return XDP_TX;
+}
+
 static __always_inline void count_note(struct tps_totals *of, __u32 reason)
 {
+	dual_opaque(reason);
 	if (of && reason < TPS_REASON_MAX)
 		of->notes[reason]++;
+}
+
+/* What a refused client was given. */
+static __always_inline void count_refusal(struct tps_totals *of, __u32 refusal, __u32 reason)
+{
+	dual_opaque(reason);
+	if (of && refusal < TPS_REFUSAL_MAX && reason < TPS_REASON_MAX)
+		of->refusals[refusal][reason]++;
 }
 
 /* An index made safe right before its use: 6.1 forgets a bound over a spill ("max value is outside

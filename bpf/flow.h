@@ -30,11 +30,19 @@ struct inet_connection_sock___tps {
 	} icsk_ack;
 } __attribute__((preserve_access_index));
 
+struct tcp_options_received___tps {
+	__u16 saw_tstamp : 1, tstamp_ok : 1, dsack : 1, wscale_ok : 1, sack_ok : 3, smc_ok : 1,
+		snd_wscale : 4, rcv_wscale : 4;
+} __attribute__((preserve_access_index));
+
 struct tcp_sock___tps {
 	struct inet_connection_sock___tps inet_conn;
+	struct tcp_options_received___tps rx_opt;
+	__u32 snd_wnd;
 	__u32 rcv_nxt;
 	__u32 rcv_wnd;
 	__u32 rcv_wup;
+	__u32 snd_nxt;
 	__u32 snd_una;
 	__u32 write_seq;
 	__u32 max_window;
@@ -182,26 +190,68 @@ static __always_inline __u32 flow_read_found(struct xdp_md *ctx, struct bpf_sock
 	return 0;
 }
 
-static __always_inline __u32 flow_read_host(struct xdp_md *ctx, const struct frame *frame,
-					    struct flow_peer *ret)
+/* The host's socket of the client's segment, to be released; or NULL. */
+static __always_inline struct bpf_sock *flow_find(struct xdp_md *ctx, const struct frame *frame)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *found;
-	__u32 reason;
 
 	if (frame->family == 4) {
 		tuple.ipv4.saddr = frame->flow.source_be[3];
 		tuple.ipv4.daddr = frame->flow.destination_be[3];
 		tuple.ipv4.sport = frame->flow.source_port_be;
 		tuple.ipv4.dport = frame->flow.destination_port_be;
-		found = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	} else {
-		dual_memcpy(tuple.ipv6.saddr, frame->flow.source_be, 16);
-		dual_memcpy(tuple.ipv6.daddr, frame->flow.destination_be, 16);
-		tuple.ipv6.sport = frame->flow.source_port_be;
-		tuple.ipv6.dport = frame->flow.destination_port_be;
-		found = bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+		return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	}
+	dual_memcpy(tuple.ipv6.saddr, frame->flow.source_be, 16);
+	dual_memcpy(tuple.ipv6.daddr, frame->flow.destination_be, 16);
+	tuple.ipv6.sport = frame->flow.source_port_be;
+	tuple.ipv6.dport = frame->flow.destination_port_be;
+	return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+/* How the socket stands to a segment that is the next in order, to the byte. */
+enum flow_stand {
+	FLOW_ELSEWHERE, /* it has more to send than the client acked, or is not open */
+	FLOW_LATE,      /* it may have what is before the segment still to read */
+	FLOW_EXACT,     /* and it does not know yet that the client acked all */
+	FLOW_SETTLED,   /* exact, and it knows */
+};
+
+static __always_inline enum flow_stand flow_stand_of(const struct tcp_sock___tps *socket,
+						     const struct frame *frame)
+{
+	if (socket->write_seq != frame->ack || socket->snd_nxt != frame->ack)
+		return FLOW_ELSEWHERE;
+	if (socket->rcv_nxt != frame->seq)
+		return flow_before(socket->rcv_nxt, frame->seq) ? FLOW_LATE : FLOW_ELSEWHERE;
+	return socket->snd_una == frame->ack ? FLOW_SETTLED : FLOW_EXACT;
+}
+
+static __always_inline enum flow_stand flow_stand(struct xdp_md *ctx, const struct frame *frame)
+{
+	enum flow_stand stand = FLOW_ELSEWHERE;
+	struct bpf_sock *found = flow_find(ctx, frame);
+	struct tcp_sock___tps *socket;
+
+	if (!found)
+		return stand;
+	if (found->state == FLOW_NEW_SYN_RECV) {
+		stand = FLOW_LATE;
+	} else if (found->state == FLOW_ESTABLISHED) {
+		socket = (struct tcp_sock___tps *)bpf_skc_to_tcp_sock(found);
+		if (socket)
+			stand = flow_stand_of(socket, frame);
+	}
+	bpf_sk_release(found);
+	return stand;
+}
+
+static __always_inline __u32 flow_read_host(struct xdp_md *ctx, const struct frame *frame,
+					    struct flow_peer *ret)
+{
+	struct bpf_sock *found = flow_find(ctx, frame);
+	__u32 reason;
+
 	if (!found)
 		return TPS_REASON_NO_SOCKET;
 	reason = flow_read_found(ctx, found, frame, ret);

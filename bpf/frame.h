@@ -27,6 +27,7 @@ enum frame_outcome {
 #define FRAME_FIN 0x01
 #define FRAME_SYN 0x02
 #define FRAME_RST 0x04
+#define FRAME_PSH 0x08
 #define FRAME_ACK 0x10
 #define FRAME_URG 0x20
 
@@ -47,12 +48,15 @@ struct frame {
 	__u16 payload_at;    /* from the frame's first byte */
 	__u16 ip_at;
 	__u16 transport_at;
-	__u8 flags;  /* FRAME_FIN ... */
-	__u8 family; /* 4 or 6 */
+	__u16 window_be; /* TCP: as it stands in the packet */
+	__u8 flags;      /* FRAME_FIN ... */
+	__u8 family;     /* 4 or 6 */
 	__u8 is_udp;
 	__u8 is_jumbo;      /* the payload ends with the frame, beyond its linear part too */
+	__u8 unacked;       /* for the gate: the client has not acked the latest answer */
 	struct frame_ip ip; /* the reader's own */
 	__u32 outcome;      /* enum frame_outcome; for the gate to keep */
+	int action;         /* for the gate to keep: below 0, none yet */
 };
 
 #define FRAME_ETHERNET_BYTES 14
@@ -238,6 +242,7 @@ DUAL_INLINE enum frame_outcome frame_transport(const __u8 *data, const __u8 *end
 	ret->seq = dual_swap32(dual_load32(pos + 4));
 	ret->ack = dual_swap32(dual_load32(pos + 8));
 	ret->flags = pos[13];
+	ret->window_be = dual_load16(pos + 14);
 	ret->payload_at = at + header;
 	ret->payload_bytes = left - header;
 	return FRAME_TCP;
@@ -254,6 +259,8 @@ DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, str
 	ret->family = 0;
 	ret->flags = 0;
 	ret->is_jumbo = 0;
+	ret->unacked = 0;
+	ret->action = -1;
 	if (data + at > end)
 		return FRAME_MALFORMED;
 	type_be = dual_load16(data + 12);

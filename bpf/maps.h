@@ -169,6 +169,24 @@ struct {
 	__type(value, struct tps_handshake);
 } handshakes SEC(".maps");
 
+/* the gate, both programs, under each entry's lock; never evicted */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct tps_flow_key);
+	__type(value, struct tps_splice);
+} spliced SEC(".maps");
+
+/* the gate, and tpsctl as it detaches: how many entries of `spliced` have this server port, so that
+ * the rest of the host's segments are not looked up there */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u32);
+} spliced_ports SEC(".maps");
+
 /* the gate */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -26,6 +26,7 @@
 #include "http.h"
 #include "identify.h"
 #include "maps.h"
+#include "refuse.h"
 #include "take.h"
 
 /* A segment is read in chunks: 32 hold what receive offloads put together (64 KiB). What is longer,
@@ -46,8 +47,11 @@ struct requests {
 	struct flow_peer peer;  /* when the segment had to be proven anew */
 	__u32 listener;
 	__u32 proven;
-	__u32 follows;                /* the segment begins where the one before it ended */
-	__u32 reason;                 /* requests_charge_all() */
+	__u32 follows;  /* the segment begins where the one before it ended */
+	__u32 reason;   /* requests_charge_all() */
+	__u32 refused;  /* the charge that was, if any */
+	__u32 read_seq; /* from where on the segment was read */
+	struct refusal refusal;
 	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
 };
 
@@ -358,6 +362,7 @@ enum requests_step {
 	REQUESTS_TAKE,
 	REQUESTS_GIVE,
 	REQUESTS_COUNT, /* the verdict that all charges of the segment share */
+	REQUESTS_TELL,  /* what the answer says of the limit: the verdict's place has the reason */
 };
 #define REQUESTS_STEP(step, index, verdict) ((step) << 8 | (index) | (verdict) << 16)
 
@@ -433,6 +438,10 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
 	if (charge->kind != HTTP_KEY || !requests_identify(settings, r, charge->hash, noted, &who))
 		identify_source(settings, frame, noted, &who);
+	if (step == REQUESTS_TELL) {
+		take_tell(&take, &who, verdict, &r->refusal.answer);
+		return TPS_REASON_ALLOWED;
+	}
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
 		return TPS_REASON_ALLOWED;
@@ -463,6 +472,7 @@ static __always_inline __u32 requests_charge_all(struct frame *frame, struct req
 		    (r->reason == TPS_REASON_ALLOWED || r->reason == TPS_REASON_EXEMPT)) {
 			r->taken[i] = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TAKE, i, 0));
 			r->reason = r->taken[i];
+			r->refused = i;
 		} else {
 			r->taken[i] = TPS_REASON_MAX;
 		}
@@ -487,8 +497,6 @@ static __always_inline void requests_note(struct requests *r, struct tps_totals 
 		if (r->scan.charge[i].kind == HTTP_UNDECIDED) {
 			__u32 reason = r->scan.charge[i].reason;
 
-			/* clang 14 checks the bound on a copy ("max value is outside of ...") */
-			dual_opaque(reason);
 			count_note(of, reason);
 		}
 	}
@@ -692,6 +700,7 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 			return error;
 	}
 	requests_turn(r, frame);
+	r->read_seq = r->flow.next_seq;
 	requests_advance(r, frame, r->flow.next_seq);
 	return 0;
 }
@@ -702,6 +711,7 @@ static __always_inline __u32 requests_settle(struct frame *frame, struct request
 {
 	if (r->proven)
 		requests_note(r, of);
+	r->refused = 0;
 	if (r->scan.charges == 1)
 		return requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
 	return requests_charge_all(frame, r, observing);
@@ -777,6 +787,56 @@ static __always_inline void requests_copy(struct tps_flow *to, const struct tps_
 	dual_memcpy(to, from, __builtin_offsetof(struct tps_flow, http) + HTTP_STATE_BYTES);
 	if (from->http.carry_bytes)
 		dual_memcpy(to->http.carry, from->http.carry, TPS_CARRY_BYTES);
+}
+
+/* Was the segment one head from its first byte on, and at most some of that head's body? */
+static __always_inline int requests_is_lone(const struct requests *r, const struct frame *frame)
+{
+	return r->read_seq == frame->seq && r->flow.http.phase == HTTP_START &&
+	       !r->flow.http.carry_bytes && r->scan.charges == 1 && r->scan.charge[0].heads == 1 &&
+	       r->scan.charge[0].kind != HTTP_UNDECIDED && !r->scan.http.carry_bytes &&
+	       (r->scan.http.phase == HTTP_START || r->scan.http.phase == HTTP_BODY);
+}
+
+/* Which answer a refused segment gets: none, one that keeps the connection, or one that ends it
+ * where the server knows part of the request, or would read more of it than was refused. */
+static __always_inline void requests_want(struct requests *r, const struct frame *frame)
+{
+	__u64 begin = dual_load64(r->scan.bytes + HTTP_CARRY);
+	int lone = requests_is_lone(r, frame);
+
+	r->refusal.want = TPS_WANT_CLOSE;
+	if (lone && r->scan.http.phase == HTTP_START && !(r->scan.http.flags & HTTP_CLOSE))
+		r->refusal.want = TPS_WANT_ANSWER;
+	r->refusal.answer.closes = r->refusal.want == TPS_WANT_CLOSE;
+	/* a HEAD has no body in its answer (RFC 9110 9.3.2), and who knows what is cut */
+	r->refusal.answer.has_body =
+		lone && (begin & 0xffffffffffULL) != HTTP_TEXT('H', 'E', 'A', 'D', ' ', 0, 0, 0) &&
+		(begin & 0xff) > ' ';
+	r->refusal.bytes = frame->payload_bytes;
+	r->refusal.listener = r->listener;
+}
+
+static __always_inline int requests_refuse(struct xdp_md *ctx, struct frame *frame,
+					   struct requests *r, const struct take *take,
+					   __u32 reason)
+{
+	int action = -1;
+
+	if (take->listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
+	    take->listener->placement == TPS_PLACEMENT_LOCAL) {
+		requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TELL, r->refused, reason));
+		requests_want(r, frame);
+		if (take->listener->refusal == TPS_REFUSAL_CLOSE || take->settings->draining) {
+			r->refusal.want = TPS_WANT_CLOSE;
+			r->refusal.answer.closes = 1;
+		}
+		r->refusal.reason = reason;
+		action = refuse(ctx, &r->refusal);
+	}
+	if (action >= 0)
+		return action;
+	return count_drop(take->of, reason);
 }
 
 /*
@@ -874,7 +934,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	}
 	reason = requests_settle(frame, r, take.of, take_observes(&take));
 	if (take_refuses(&take, reason))
-		return count_drop(take.of, reason);
+		return requests_refuse(ctx, frame, r, &take, reason);
 	requests_save(frame, r, flow, take.of, acks);
 	return count_pass(take.of, reason);
 }

@@ -12,6 +12,7 @@
 #include <tps/abi.h>
 #include <tps/bucket.h>
 
+#include "answer.h"
 #include "count.h"
 #include "identify.h"
 #include "maps.h"
@@ -220,6 +221,64 @@ static __always_inline enum tps_reason take_tokens(const struct take *take, stru
 		return take_both(take, take_word(&who->stranger->bucket, take->proven), who->rate,
 				 TPS_REASON_LIMIT);
 	return take_first(take, who, transactions);
+}
+
+/* When who was refused for @reason would find its tokens: whole seconds from now, at least one, and
+ * never before the next token (jiffies may lag by a tick). */
+static __always_inline __u32 take_retry_s(const struct take *take, const struct subject *who,
+					  __u32 reason)
+{
+	__u64 now_ns = bpf_ktime_get_ns(), now_vt = bucket_now_vt(now_ns), wait_ns;
+	struct tps_bucket *bucket = NULL;
+	bucket_limit limit = who->rate;
+	__u32 slot = who->slot, number = take->number;
+
+	if (reason == TPS_REASON_BANNED_CALLER) {
+		wait_ns = who->limit ? who->limit->banned_until_ns : 0;
+		wait_ns = wait_ns > now_ns ? wait_ns - now_ns : 0;
+	} else {
+		if (reason == TPS_REASON_LISTENER_LIMIT) {
+			struct tps_listener_bucket *of;
+
+			of = bpf_map_lookup_elem(&listener_buckets, &number);
+			limit = take->listener->limit;
+			bucket = of ? &of->own : NULL;
+		} else if (who->limit) {
+			bucket = bpf_map_lookup_elem(&buckets, &slot);
+		} else if (who->stranger) {
+			bucket = &who->stranger->bucket;
+		}
+		wait_ns =
+			bucket ? bucket_wait_vt(bucket->proven_tat_vt, now_vt, limit, take->cost) >>
+					 BUCKET_VT_SHIFT
+			       : 0;
+		wait_ns += take->settings->tick_ns;
+	}
+	wait_ns = (wait_ns + BUCKET_NS_PER_SEC - 1) / BUCKET_NS_PER_SEC;
+	if (wait_ns > ANSWER_RETRY_S_MAX)
+		return ANSWER_RETRY_S_MAX;
+	return wait_ns ?: 1;
+}
+
+/* What an answer tells of the limit that refused. */
+static __always_inline void take_tell(const struct take *take, const struct subject *who,
+				      __u32 reason, struct tps_answer *ret)
+{
+	__u32 tier = who->tier;
+	struct tps_tier *of = bpf_map_lookup_elem(&tiers, &tier);
+
+	if (of) {
+		ret->policy = of->policy;
+		dual_memcpy(ret->name, of->name, sizeof(ret->name));
+	}
+	if (who->limit && who->limit->own)
+		ret->policy = who->limit->policy;
+	if (reason == TPS_REASON_LISTENER_LIMIT) {
+		ret->policy = take->listener->policy;
+		dual_memset(ret->name, 0, sizeof(ret->name));
+		dual_memcpy(ret->name, "listener", 8);
+	}
+	ret->retry_s = take_retry_s(take, who, reason);
 }
 
 /* Gives back what take_tokens() took just now. What cannot be found again is lost, never minted. */

@@ -13,9 +13,12 @@
 #include "frame.h"
 #include "identify.h"
 #include "maps.h"
+#include "refuse.h"
 #include "requests.h"
+#include "respond.h"
 #include "take.h"
 #include "transit.h"
+#include "translate.h"
 
 /* What a transaction to listener @number needs. False: a map was not there. */
 static __always_inline int gate_take(struct take *ret, __u32 number)
@@ -169,19 +172,28 @@ int gate(struct xdp_md *ctx)
 {
 	const __u8 *data = (const __u8 *)(long)ctx->data;
 	const __u8 *end = (const __u8 *)(long)ctx->data_end;
-	__u32 zero = 0, index, number = 0, *found, outcome;
+	__u32 index = 0, number = 0, *found, outcome;
 	struct tps_control *settings;
 	struct frame *frame;
 
-	settings = bpf_map_lookup_elem(&control, &zero);
-	frame = bpf_map_lookup_elem(&frames, &zero);
+	settings = bpf_map_lookup_elem(&control, &index);
+	frame = bpf_map_lookup_elem(&frames, &index);
 	if (!settings || !frame)
 		return XDP_PASS;
-	if (settings->paused)
-		return count_pass(count_totals(0), TPS_REASON_PAUSED);
 	frame->outcome = frame_read(data, end, frame);
 	dual_reload();
+	if (frame->outcome == FRAME_TCP) {
+		/* before every switch: a spliced connection is never left untranslated */
+		found = translate_port(frame->flow.destination_port_be);
+		if (found && *found)
+			frame->action = refuse_arriving(ctx);
+		dual_reload();
+		if (frame->action >= 0)
+			return frame->action;
+	}
 	outcome = frame->outcome;
+	if (settings->paused)
+		return count_pass(count_totals(0), TPS_REASON_PAUSED);
 	/* cut short here, but not for the host: the headers go on in the next buffer. Of IPv4's, 60
 	 * bytes each, that does not happen. */
 	if (outcome == FRAME_MALFORMED && frame->family &&
@@ -199,11 +211,17 @@ int gate(struct xdp_md *ctx)
 	return gate_listener(ctx, settings, frame, number, outcome);
 }
 
-__noinline int egress_frame(struct __sk_buff *skb, struct frame *frame)
+/* Reads what leaves. False: no TCP. */
+__noinline int egress_frame(struct __sk_buff *skb)
 {
-	if (!frame)
-		return FRAME_MALFORMED;
-	return frame_read((const __u8 *)(long)skb->data, (const __u8 *)(long)skb->data_end, frame);
+	__u32 zero = 0;
+	struct respond *r = bpf_map_lookup_elem(&responses, &zero);
+
+	if (!r || frame_read((const __u8 *)(long)skb->data, (const __u8 *)(long)skb->data_end,
+			     &r->frame) != FRAME_TCP)
+		return 0;
+	r->key = transit_key(&r->frame);
+	return 1;
 }
 
 SEC("tc")
@@ -212,19 +230,25 @@ int egress(struct __sk_buff *skb)
 	__u32 zero = 0, index, *number;
 	struct tps_listener *listener;
 	struct tps_control *settings;
-	struct frame frame = {};
+	struct respond *r;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
-	if (!settings || !settings->transit || egress_frame(skb, &frame) != FRAME_TCP)
+	r = bpf_map_lookup_elem(&responses, &zero);
+	if (!settings || !r || !egress_frame(skb))
 		return TC_ACT_UNSPEC;
-	index = TPS_PORT_INDEX(0, dual_swap16(frame.flow.source_port_be));
+	number = translate_port(r->frame.flow.source_port_be);
+	if (number && *number)
+		return respond_leaving(skb);
+	if (!settings->transit)
+		return TC_ACT_UNSPEC;
+	index = TPS_PORT_INDEX(0, dual_swap16(r->frame.flow.source_port_be));
 	number = bpf_map_lookup_elem(&ports, &index);
 	if (!number || !*number)
 		return TC_ACT_UNSPEC;
 	listener = bpf_map_lookup_elem(&listeners, number);
 	if (listener && listener->placement == TPS_PLACEMENT_TRANSIT &&
 	    listener->protocol == TPS_PROTOCOL_HTTP)
-		transit_leaving(&frame, settings->epoch);
+		transit_leaving(&r->frame, settings->epoch);
 	return TC_ACT_UNSPEC;
 }
 

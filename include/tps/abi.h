@@ -10,6 +10,7 @@
 #ifndef TPS_ABI_H
 #define TPS_ABI_H
 
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #define TPS_MAGIC 0x31737074u /* "tps1" */
@@ -49,8 +50,14 @@ enum tps_protocol {
 enum tps_mode { TPS_MODE_ENFORCE, TPS_MODE_OBSERVE, TPS_MODE_MAX };
 #define TPS_MODES(X) X(ENFORCE, "enforce") X(OBSERVE, "observe")
 
-enum tps_refusal { TPS_REFUSAL_DROP, TPS_REFUSAL_MAX };
-#define TPS_REFUSALS(X) X(DROP, "drop")
+enum tps_refusal {
+	TPS_REFUSAL_DROP,
+	TPS_REFUSAL_ANSWER,
+	TPS_REFUSAL_CLOSE,
+	TPS_REFUSAL_RESET,
+	TPS_REFUSAL_MAX,
+};
+#define TPS_REFUSALS(X) X(DROP, "drop") X(ANSWER, "answer") X(CLOSE, "close") X(RESET, "reset")
 
 enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_MAX };
 #define TPS_PLACEMENTS(X) X(LOCAL, "local") X(TRANSIT, "transit")
@@ -98,6 +105,9 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(BANNED_CALLER, "banned_caller", verdict, "caller banned by hand") \
 	X(CONTENDED, "contended", verdict, "retries of a bucket ran out") \
 	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head") \
+	X(UNACKED, "unacked", order, \
+	  "before an answer was acked that the server knows nothing of") \
+	X(ENDED, "ended", order, "after an answer that ended the connection") \
 	X(TOO_MANY_TAGS, "too_many_tags", order, "more VLAN tags than are read") \
 	X(TOO_MANY_HEADERS, "too_many_headers", order, "more IP headers than are read") \
 	X(URGENT, "urgent", order, "TCP urgent data, which the host takes out of the stream") \
@@ -122,9 +132,11 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(HTTP2, "http2", undecided, "a turn of HTTP/2 without TLS") \
 	X(UNKNOWN_KEY, "unknown_key", note, "an API key that no caller has") \
 	X(STALE_SLOT, "stale_slot", note, "an identity of a caller that has gone") \
+	X(ANSWERED_AGAIN, "answered_again", note, "an answer that was lost is given again") \
 	X(NO_SCRATCH, "no_scratch", error, "per-CPU memory was not there") \
 	X(NO_CONTROL, "no_control", error, "a settings map was not there") \
 	X(NO_FLOW, "no_flow", error, "a flow entry could not be made") \
+	X(NO_SPLICE, "no_splice", error, "a spliced segment could not be rewritten") \
 	X(NO_STRANGER, "no_stranger", error, "a stranger's entry could not be made") \
 	X(NO_READ, "no_read", error, "the payload could not be read")
 
@@ -147,6 +159,13 @@ struct tps_rate {
 	__u32 zero;
 };
 
+/* A rate in whole numbers, as an answer says it: quota transactions each window_s seconds
+ * (draft-ietf-httpapi-ratelimit-headers). 0.5/s = {1, 2}. */
+struct tps_policy {
+	__u32 quota;
+	__u32 window_s;
+};
+
 /* control: one entry. Written by tpsctl, read by the gate for each packet. */
 struct tps_control {
 	__u32 paused;     /* the kill switch: all passes, uncharged */
@@ -167,6 +186,8 @@ struct tps_control {
 	__u64 secret[2];       /* of the API key hash; the bytes of /etc/tps/secret */
 	__u64 tick_ns;         /* of jiffies; 0: read no jiffies */
 	__u64 tick_offset_ns;  /* jiffies64 * tick_ns + this lags CLOCK_MONOTONIC by 0 .. 1 tick */
+	__u32 draining;        /* no connection is spliced any more: a detach waits for them */
+	__u32 zero;
 };
 
 /* A name of a header that carries the key, made ready for comparing 8 bytes at a time: a header
@@ -194,6 +215,7 @@ struct tps_listener {
 	struct tps_rate rate;
 	__u32 burst;
 	__u32 zero;
+	struct tps_policy policy; /* as answers name the rate */
 	__u16 port[TPS_PORTS_PER_LISTENER];
 	char name[TPS_NAME_LEN];
 	char key_header_text[TPS_KEY_HEADERS_MAX][TPS_HEADER_NAME_MAX]; /* as given, NUL padded */
@@ -201,12 +223,13 @@ struct tps_listener {
 
 /* tiers: array by tier number. limit 0: a free number. */
 struct tps_tier {
-	__u64 limit; /* bucket_limit */
+	__u64 limit;              /* bucket_limit */
+	struct tps_policy policy; /* as answers name the rate */
+	char name[TPS_TIER_NAME_LEN];
 	/* for user space */
 	struct tps_rate rate;
 	__u32 burst;
 	__u32 burst_given; /* 0: burst follows the rate, one second of it */
-	char name[TPS_TIER_NAME_LEN];
 };
 
 #define TPS_LIMIT_EXEMPT 0x01
@@ -219,7 +242,7 @@ struct tps_limit {
 	__u8 tier;
 	__u8 flags; /* TPS_LIMIT_* */
 	__u16 zero;
-	__u64 zero64;
+	struct tps_policy policy; /* of own */
 };
 
 /* callers: hash by name. For user space alone; the gate knows slots. */
@@ -339,8 +362,9 @@ struct tps_counter {
 
 /* totals: per-CPU array by listener number; 0: what is no listener's. */
 struct tps_totals {
-	__u64 verdicts[TPS_TIERS_MAX][TPS_VERDICT_MAX]; /* transactions */
-	__u64 packets[TPS_ACTION_MAX][TPS_REASON_MAX];  /* one final reason each */
+	__u64 verdicts[TPS_TIERS_MAX][TPS_VERDICT_MAX];  /* transactions */
+	__u64 packets[TPS_ACTION_MAX][TPS_REASON_MAX];   /* one final reason each */
+	__u64 refusals[TPS_REFUSAL_MAX][TPS_REASON_MAX]; /* what was given, if not the drop */
 	__u64 notes[TPS_REASON_MAX];
 };
 
@@ -395,6 +419,68 @@ struct tps_flow {
 	struct tps_http http;
 };
 
+/*
+ * An answer, all that its text is made of: what is sent again must be the same to the byte.
+ */
+struct tps_answer {
+	char name[TPS_TIER_NAME_LEN]; /* of the tier */
+	struct tps_policy policy;
+	__u32 retry_s;
+	__u16 bytes; /* of the text */
+	__u8 closes; /* the connection ends with it */
+	__u8 has_body;
+};
+
+/*
+ * spliced: hash by tps_flow_key, written by the gate's two programs. A connection on which requests
+ * were answered in the server's stead: the server knows less of what the client sent, and the
+ * client more of what the server sent. Never evicted while the connection lives, since its sequence
+ * numbers fit at neither end without it.
+ *
+ *   client's byte at c in the client's count   c - swallowed in the server's
+ *   server's byte at t in the server's count   t + injected  in the client's
+ *
+ * The latest answer stands between two counts: client's bytes before asked_seq, and server's bytes
+ * before edge_seq, are counted by the values of before.
+ */
+struct tps_splice {
+	struct bpf_timer timer;    /* looks whether the entry is still used */
+	__u64 used_jiffies;        /* when a segment last came by */
+	struct bpf_spin_lock lock; /* over what follows */
+	__u32 swallowed;
+	__u32 injected;
+	__u32 swallowed_before;
+	__u32 injected_before;
+	__u32 asked_seq; /* the server's rcv_nxt at the latest answer, in the server's count */
+	__u32 edge_seq;  /* its snd_nxt then */
+	/* an answer that the server's next ACK is to become */
+	__u32 want_seq; /* for the request that begins here, in the server's count */
+	__u32 want_ack; /* and that acked this, all that the server had sent */
+	__u32 want_bytes;
+	__u32 ifindex;     /* of the device that both directions use */
+	__u8 want;         /* enum tps_want */
+	__u8 state;        /* enum tps_splice_state */
+	__u8 window_shift; /* the client's window scale */
+	__u8 listener;
+	__u8 reason;              /* enum tps_reason: why it is refused */
+	__u8 ending;              /* the server has sent its FIN */
+	__u16 window_be;          /* as the server's last segment had it */
+	struct tps_answer answer; /* the wanted one, or the latest that was given */
+	__u32 unacked;            /* the client has not acked the latest answer */
+};
+enum tps_want {
+	TPS_WANT_NOTHING,
+	TPS_WANT_ANSWER,
+	TPS_WANT_CLOSE,
+	TPS_WANT_AGAIN, /* the latest answer once more */
+};
+enum tps_splice_state {
+	TPS_SPLICE_OPEN,
+	TPS_SPLICE_CLOSED, /* a closing answer was given; the server's socket is still to be reset
+			    */
+	TPS_SPLICE_RESET,  /* it was */
+};
+
 /* handshakes: LRU hash by tps_flow_key. Placement transit: SYN-ACKs that left on a hooked device.
  */
 struct tps_handshake {
@@ -415,10 +501,10 @@ struct tps_clocks {
 
 #define TPS_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 TPS_ASSERT_SIZE(tps_rate, 16);
-TPS_ASSERT_SIZE(tps_control, 112);
+TPS_ASSERT_SIZE(tps_control, 120);
 TPS_ASSERT_SIZE(tps_key_header, 104);
-TPS_ASSERT_SIZE(tps_listener, 16 + 4 * 104 + 24 + 32 + 64 + 128);
-TPS_ASSERT_SIZE(tps_tier, 64);
+TPS_ASSERT_SIZE(tps_listener, 16 + 4 * 104 + 32 + 32 + 64 + 128);
+TPS_ASSERT_SIZE(tps_tier, 72);
 TPS_ASSERT_SIZE(tps_limit, 32);
 TPS_ASSERT_SIZE(tps_caller, 104);
 TPS_ASSERT_SIZE(tps_slot, 8);
@@ -436,5 +522,7 @@ TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
 TPS_ASSERT_SIZE(tps_flow, 336);
+TPS_ASSERT_SIZE(tps_answer, 48);
+TPS_ASSERT_SIZE(tps_splice, 128);
 
 #endif

@@ -105,6 +105,19 @@ DUAL_INLINE __u32 bucket_tokens(__u64 tat_vt, __u64 now_vt, bucket_limit limit)
 	return (now_vt - base_vt) / interval_vt;
 }
 
+/* How long from @now_vt until bucket_take() would find @cost tokens, if nobody else took any. */
+DUAL_INLINE __u64 bucket_wait_vt(__u64 tat_vt, __u64 now_vt, bucket_limit limit, __u32 cost)
+{
+	__u64 floor_vt = bucket_floor_vt(now_vt, limit);
+	__u64 base_vt = tat_vt > floor_vt ? tat_vt : floor_vt;
+	__u64 next_vt;
+
+	if (bucket_far_future(tat_vt, now_vt))
+		base_vt = now_vt;
+	next_vt = base_vt + cost * limit_interval_vt(limit);
+	return next_vt > now_vt ? next_vt - now_vt : 0;
+}
+
 enum bucket_outcome {
 	BUCKET_TAKEN,
 	BUCKET_EMPTY,

@@ -282,8 +282,12 @@ words_of()
 @test "words of what is not built yet are refused, naming what there is" {
 	refused 2 "--protocol 'tls': expected one of http, tcp, udp" \
 		tps set listener api --port 443 --protocol tls
-	refused 2 "--refuse 'answer': expected one of drop" \
-		tps set listener api --port 80 --protocol http --refuse answer
+	refused 2 "refuse 'reset' is not for protocol 'http'" \
+		tps set listener api --port 80 --protocol http --refuse reset
+	refused 2 "refuse 'answer' is not for protocol 'udp'" \
+		tps set listener api --port 80 --protocol udp --refuse answer
+	refused 2 "with placement 'transit' refuse 'drop' is all there is" \
+		tps set listener api --port 80 --protocol http --refuse answer --placement transit
 }
 
 @test "a listener needs ports and a protocol, and no other's port" {

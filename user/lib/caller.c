@@ -227,6 +227,7 @@ static int limit_plan(const struct tps_gate *gate, const struct tps_caller_chang
 				plan->name, limit_burst(own), tps_cost_max(gate));
 	}
 	plan->limit.own = own;
+	plan->limit.policy = tps_rate_policy(&record->rate);
 	plan->limit.tier = record->tier;
 	plan->limit.flags = record->flags;
 	return 0;

@@ -22,6 +22,7 @@
 #include "label.h"
 #include "netns.h"
 #include "program.h"
+#include "drain.h"
 
 /* ---- pins of links: DEVICE or NETNS:DEVICE. A bpffs refuses dots in names, device names have
  * them. */
@@ -360,7 +361,7 @@ int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device
 }
 
 int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, bool *ret_changed,
-		      struct tps_why *why)
+		      size_t *ret_ended, struct tps_why *why)
 {
 	char text[DEVICE_TEXT];
 	_cleanup_netns_ int back_fd = -1;
@@ -369,8 +370,14 @@ int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, b
 	struct tps_device device = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
 	__u32 ifindex = fd >= 0 ? info.xdp.ifindex : device.ifindex;
+	bool is_there = ifindex && !enter(key, &back_fd, NULL);
+	size_t ended = 0;
 	int err;
 
+	if (is_there)
+		tps_splices_end(gate, ifindex, &ended);
+	if (ret_ended)
+		*ret_ended = ended;
 	if (is_wanted)
 		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], key);
 	err = fd >= 0 ? bpf_link_detach(fd) : 0;
@@ -379,8 +386,10 @@ int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, b
 				   device_text(key, text), strerror(-err));
 	link_unpin(gate, key);
 	/* With a device that has gone went its filter. */
-	if (ifindex && !enter(key, &back_fd, NULL))
+	if (is_there)
 		tps_egress_detach(ifindex, device.flags & TPS_DEVICE_CLSACT);
+	if (ifindex)
+		tps_splices_forget(gate, ifindex);
 	*ret_changed = is_wanted || fd >= 0;
 	return 0;
 }

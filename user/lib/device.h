@@ -36,9 +36,10 @@ int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 		      struct tps_why *why);
 
 /* Take it off again: no longer wanted, link detached, pin gone, filter removed. Works too when the
- * device or its namespace has gone meanwhile. Where the gate is not, nothing changes. */
+ * device or its namespace has gone meanwhile. Where the gate is not, nothing changes. *ret_ended
+ * (may be NULL) is how many spliced connections were ended, which cannot go on without it. */
 int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, bool *ret_changed,
-		      struct tps_why *why);
+		      size_t *ret_ended, struct tps_why *why);
 /* -ENOENT when the gate is not there and there is no such device either. */
 int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device_key *key,
 			    struct tps_why *why);

@@ -27,6 +27,8 @@ static const struct {
 	{TPS_MAP_listeners, offsetof(struct tps_gate, listeners), sizeof(struct tps_listener)},
 	{TPS_MAP_tiers, offsetof(struct tps_gate, tiers), sizeof(struct tps_tier)},
 	{TPS_MAP_limits, offsetof(struct tps_gate, limits), sizeof(struct tps_limit)},
+	{TPS_MAP_spliced_ports, offsetof(struct tps_gate, spliced_ports),
+	 sizeof(struct tps_spliced_port)},
 };
 #define MAPPED_COUNT (sizeof(mapped) / sizeof(*mapped))
 

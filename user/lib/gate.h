@@ -31,6 +31,12 @@ struct tps_port {
 	__u32 zero;
 };
 
+/* The same of spliced_ports. */
+struct tps_spliced_port {
+	__u32 connections;
+	__u32 zero;
+};
+
 struct tps_gate {
 	int map_fd[TPS_MAP_MAX];
 	__u32 capacity[TPS_MAP_MAX];
@@ -43,10 +49,11 @@ struct tps_gate {
 	char *root;    /* NULL when nothing is pinned */
 	/* mapped: read-only when access is TPS_READ */
 	struct tps_control *control;
-	struct tps_port *ports;         /* TPS_PORTS_MAX, by TPS_PORT_INDEX */
-	struct tps_listener *listeners; /* TPS_LISTENERS_MAX */
-	struct tps_tier *tiers;         /* TPS_TIERS_MAX */
-	struct tps_limit *limits;       /* capacity[TPS_MAP_limits] */
+	struct tps_port *ports;                 /* TPS_PORTS_MAX, by TPS_PORT_INDEX */
+	struct tps_listener *listeners;         /* TPS_LISTENERS_MAX */
+	struct tps_tier *tiers;                 /* TPS_TIERS_MAX */
+	struct tps_limit *limits;               /* capacity[TPS_MAP_limits] */
+	struct tps_spliced_port *spliced_ports; /* by port */
 };
 
 struct tps_gate_options {

@@ -133,6 +133,7 @@ static int limit_fill(struct tps_listener *listener, struct tps_why *why)
 			"listener '%s': its burst is below the cost of one transaction, %u: "
 			"none would ever pass",
 			listener->name, listener->cost);
+	listener->policy = tps_rate_policy(&listener->rate);
 	return tps_rate_limit(&listener->rate, listener->burst, &listener->limit, why);
 }
 
@@ -162,6 +163,14 @@ static int cost_check(const struct tps_gate *gate, __u32 cost, struct tps_why *w
 	return 0;
 }
 
+/* A bit for each refusal that a protocol knows. */
+static const __u8 refusals_of[TPS_PROTOCOL_MAX] = {
+	[TPS_PROTOCOL_HTTP] =
+		1 << TPS_REFUSAL_DROP | 1 << TPS_REFUSAL_ANSWER | 1 << TPS_REFUSAL_CLOSE,
+	[TPS_PROTOCOL_TCP] = 1 << TPS_REFUSAL_DROP,
+	[TPS_PROTOCOL_UDP] = 1 << TPS_REFUSAL_DROP,
+};
+
 static int words_check(const struct tps_listener *listener, struct tps_why *why)
 {
 	if (!tps_protocol_text(listener->protocol))
@@ -172,6 +181,17 @@ static int words_check(const struct tps_listener *listener, struct tps_why *why)
 		return tps_why_say(why, -EINVAL,
 				   "listener '%s': unknown mode, refusal or placement",
 				   listener->name);
+	if (!(refusals_of[listener->protocol] >> listener->refusal & 1))
+		return tps_why_say(
+			why, -EINVAL, "listener '%s': refuse '%s' is not for protocol '%s'%s",
+			listener->name, tps_refusal_text(listener->refusal),
+			tps_protocol_text(listener->protocol),
+			listener->protocol == TPS_PROTOCOL_UDP ? ": a datagram is dropped" : "");
+	if (listener->placement == TPS_PLACEMENT_TRANSIT && listener->refusal != TPS_REFUSAL_DROP)
+		return tps_why_say(why, -EINVAL,
+				   "listener '%s': refuse '%s' needs the server's socket on this "
+				   "host: with placement 'transit' refuse 'drop' is all there is",
+				   listener->name, tps_refusal_text(listener->refusal));
 	if (!listener->port_count || listener->port_count > TPS_PORTS_PER_LISTENER)
 		return tps_why_say(why, -EINVAL, "listener '%s': it needs 1 to %d ports (--port P)",
 				   listener->name, TPS_PORTS_PER_LISTENER);

@@ -107,7 +107,10 @@ static int spec_check(const struct tps_gate *gate, const struct tps_caller_spec 
 				   spec->name, limit_burst(own), cost);
 	record.flags = spec->exempt ? TPS_LIMIT_EXEMPT : 0;
 	*ret_record = record;
-	*ret_limit = (struct tps_limit){.own = own, .tier = record.tier, .flags = record.flags};
+	*ret_limit = (struct tps_limit){.own = own,
+					.tier = record.tier,
+					.flags = record.flags,
+					.policy = tps_rate_policy(&record.rate)};
 	return 0;
 }
 

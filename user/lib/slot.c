@@ -137,6 +137,7 @@ void tps_slot_put(struct tps_gate *gate, struct tps_slot slot, const struct tps_
 	want.generation = slot.generation;
 	memcpy(&word, (const char *)&want + tenancy, sizeof(word));
 	tps_word_store(&to->banned_until_ns, want.banned_until_ns);
+	tps_words_store(&to->policy, &want.policy, sizeof(want.policy));
 	/* Whoever reads between the stores sees the old limit or the new one, not the tier's in
 	 * passing: a limit of one's own is there before, and until after, the tier changes. */
 	if (want.own)

@@ -126,6 +126,20 @@ __u32 tps_rate_default_burst(const struct tps_rate *rate)
 	return burst ? burst : 1;
 }
 
+struct tps_policy tps_rate_policy(const struct tps_rate *rate)
+{
+	__u64 milli = rate->milli, window_s = rate->period_s, whole = MILLI;
+
+	/* milli / 1000 of a window are q / w: both by what they share with 1000 (2 and 5) */
+	for (int prime = 2; prime <= 5; prime += 3) {
+		while (whole % prime == 0 && milli % prime == 0) {
+			whole /= prime;
+			milli /= prime;
+		}
+	}
+	return (struct tps_policy){.quota = milli, .window_s = window_s * whole};
+}
+
 int tps_rate_limit(const struct tps_rate *rate, __u32 burst, __u64 *ret_limit, struct tps_why *why)
 {
 	char text[TPS_RATE_TEXT];

@@ -33,6 +33,8 @@ bool tps_rate_equal(const struct tps_rate *a, const struct tps_rate *b);
 /* One second of the rate, at least 1. */
 __u32 tps_rate_default_burst(const struct tps_rate *rate);
 /* The bucket's word for @rate and @burst (0: the default one); -ERANGE when it cannot be held. */
+/* The rate in whole numbers: what answers to refused clients say. */
+struct tps_policy tps_rate_policy(const struct tps_rate *rate);
 int tps_rate_limit(const struct tps_rate *rate, __u32 burst, __u64 *ret_limit, struct tps_why *why);
 
 /* `10s`, `10m`, `2h`, `1d`: at least a second, at most ten years. */

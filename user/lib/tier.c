@@ -87,6 +87,7 @@ static int tier_make(const struct tps_gate *gate, const struct tps_tier *want,
 				   want->name);
 	strcpy(tier.name, want->name);
 	tier.burst = tier.burst_given ? tier.burst_given : tps_rate_default_burst(&tier.rate);
+	tier.policy = tps_rate_policy(&tier.rate);
 	err = tps_rate_limit(&tier.rate, tier.burst, &tier.limit, why);
 	if (err)
 		return err;
@@ -120,8 +121,8 @@ int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_c
 	if (ret_changed)
 		*ret_changed = memcmp(&gate->tiers[number], &tier, sizeof(tier)) != 0;
 	/* The limit, which makes the number taken, comes last. */
-	tps_words_store(&gate->tiers[number].rate, &tier.rate,
-			sizeof(tier) - offsetof(struct tps_tier, rate));
+	tps_words_store(&gate->tiers[number].policy, &tier.policy,
+			sizeof(tier) - offsetof(struct tps_tier, policy));
 	tps_word_store(&gate->tiers[number].limit, tier.limit);
 	return 0;
 }

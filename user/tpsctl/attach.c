@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "device.h"
 #include "label.h"
 #include "netns.h"
 #include "root.h"
+#include "drain.h"
 #include "text.h"
 #include "verbs.h"
 
@@ -20,6 +22,7 @@ struct wish {
 	struct tps_gate_options gate;
 	bool all;
 	bool forget;
+	__u64 drain_s;
 };
 
 /* MAP=N */
@@ -115,7 +118,7 @@ static void undo(struct tps_gate *gate, const struct devices *devices, const boo
 
 	for (size_t i = 0; i < devices->count; i++) {
 		if (done[i])
-			tps_device_detach(gate, &devices->keys[i], &one, NULL);
+			tps_device_detach(gate, &devices->keys[i], &one, NULL, NULL);
 	}
 	if (gate->is_fresh)
 		tps_gate_forget(gate, NULL);
@@ -207,27 +210,53 @@ enum outcome attach(struct session *session, int argc, char **argv)
 
 /* ---- detach */
 
-static enum outcome detach_all(struct session *session, struct tps_gate *gate,
-			       const struct devices *devices, bool forget)
+#define DRAIN_LOOK_US 100000
+
+/* Waits until no spliced connection is left, @seconds at most; no further one is made meanwhile. */
+static int drain(struct tps_gate *gate, __u64 seconds)
 {
-	struct tps_why why = {};
-	bool one, changed = forget;
+	size_t left = 0;
 	int err = 0;
 
-	for (size_t i = 0; i < devices->count && !err; i++) {
-		err = tps_device_detach(gate, &devices->keys[i], &one, &why);
-		changed |= !err && one;
+	tps_half_store(&gate->control->draining, 1);
+	for (__u64 looks = seconds * 1000000 / DRAIN_LOOK_US; looks && !err; looks--) {
+		err = tps_splices_count(gate, 0, &left);
+		if (!left)
+			break;
+		usleep(DRAIN_LOOK_US);
 	}
-	if (!err && forget)
+	return err;
+}
+
+static enum outcome detach_all(struct session *session, struct tps_gate *gate,
+			       const struct devices *devices, const struct wish *wish)
+{
+	bool one, changed = wish->forget;
+	struct tps_why why = {};
+	size_t ended, all = 0;
+	int err = 0;
+
+	if (wish->drain_s)
+		err = drain(gate, wish->drain_s);
+	for (size_t i = 0; i < devices->count && !err; i++) {
+		err = tps_device_detach(gate, &devices->keys[i], &one, &ended, &why);
+		changed |= !err && one;
+		all += err ? 0 : ended;
+	}
+	tps_half_store(&gate->control->draining, 0);
+	if (all)
+		note("%zu connections with answered requests were reset", all);
+	if (!err && wish->forget)
 		err = tps_gate_forget(gate, &why);
 	return err ? failed(session, err, &why) : written(session, changed);
 }
 
 enum outcome detach(struct session *session, int argc, char **argv)
 {
-	static const struct option options[] = {OPTION("netns", required_argument, 'n'),
-						OPTION("all", no_argument, 'a'),
-						OPTION("forget", no_argument, 'f'), OPTIONS_SHARED};
+	static const struct option options[] = {
+		OPTION("netns", required_argument, 'n'), OPTION("all", no_argument, 'a'),
+		OPTION("forget", no_argument, 'f'), OPTION("drain", required_argument, 'd'),
+		OPTIONS_SHARED};
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	_cleanup_devices_ struct devices devices = {};
 	struct wish wish = {};
@@ -245,6 +274,10 @@ enum outcome detach(struct session *session, int argc, char **argv)
 			break;
 		case 'f':
 			wish.forget = true;
+			break;
+		case 'd':
+			if (tps_duration_parse(optarg, &wish.drain_s, &why))
+				return rejected(session, -EINVAL, &why);
 			break;
 		default:
 			return USAGE;
@@ -264,5 +297,5 @@ enum outcome detach(struct session *session, int argc, char **argv)
 		err = tps_device_detach_check(gate, &devices.keys[i], &why);
 	if (!err && wish.forget)
 		err = tps_root_idle_check(gate->root, &why);
-	return err ? failed(session, err, &why) : detach_all(session, gate, &devices, wish.forget);
+	return err ? failed(session, err, &why) : detach_all(session, gate, &devices, &wish);
 }

@@ -17,7 +17,7 @@ static const struct verb verbs[] = {
 	 "DEVICE... [--netns NAME] [--xdp-mode native|generic|auto] [--observe] "
 	 "[--capacity MAP=N]... [--secret FILE]",
 	 "put the gate on devices; the first one makes it", attach},
-	{"detach", "DEVICE... [--netns NAME] | --all [--netns NAME | --forget]",
+	{"detach", "DEVICE... [--netns NAME] | --all [--netns NAME | --forget] [--drain 30s]",
 	 "take the gate off devices; settings and counters stay, unless forgotten", detach},
 	{"status", "", "where the gate stands, what it does and how full its maps are", status},
 	{"pause", "", "the kill switch: everything passes, uncharged", pause_gate},

@@ -17,13 +17,6 @@
 #define LABEL_STRANGER "_stranger"
 #define LABEL_GONE "_gone"
 
-/* The action of a packet that was refused so. */
-static const enum tps_action refusal_action[] = {
-	[TPS_REFUSAL_DROP] = TPS_ACTION_DROP,
-};
-_Static_assert(sizeof(refusal_action) / sizeof(*refusal_action) == TPS_REFUSAL_MAX,
-	       "refusal_action");
-
 /* Which final reasons are an answer at each action: these series exist from the start, so that the
  * first event is a step from zero. What is found beyond them is shown as well. */
 static bool expected(enum tps_action action, enum tps_reason reason)
@@ -167,7 +160,9 @@ static void refusals(FILE *out, const struct metrics *m)
 				      LABELS({"listener", m->listeners[n].name},
 					     {"reason", tps_reason_text(r)},
 					     {"refusal", tps_refusal_text(f)}),
-				      m->totals[n].packets[refusal_action[f]][r]);
+				      f == TPS_REFUSAL_DROP
+					      ? m->totals[n].packets[TPS_ACTION_DROP][r]
+					      : m->totals[n].refusals[f][r]);
 		}
 	}
 }

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Turns an ACK of the server's into an answer. The gate had the refused request's place taken by a
+ * byte that the server has already: the server thus learns what the client acked, and acks at once.
+ * Here that ACK leaves, the socket stands still, and what it says is exact; so here it is decided
+ * whether the answer can be given, and from here on the connection is spliced.
+ */
+#ifndef TPS_BPF_RESPOND_H
+#define TPS_BPF_RESPOND_H
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+
+#include "answer.h"
+#include "count.h"
+#include "flow.h"
+#include "frame.h"
+#include "maps.h"
+#include "translate.h"
+
+/* What the TCP header of an answer that goes back at once says. */
+struct respond_tcp {
+	__u32 seq;
+	__u32 ack;
+	__u32 times_be[2]; /* value, echo (RFC 7323 3.2); none when there are 5 words */
+	__u16 window_be;
+	__u16 words; /* of the header: 5, or 8 with timestamps */
+};
+
+/* Where answers are written, and what leaves at the moment. */
+struct respond {
+	struct answer_text text;
+	struct tps_answer answer;
+	struct frame frame;
+	struct tps_flow_key key; /* of frame, as its client sends */
+	__u32 options[2][16];    /* as they were, as they will be */
+	struct splice_count count;
+	struct respond_tcp tcp;
+	__u8 head[160]; /* refuse.h's: the headers of an answer that goes back at once */
+	__u64 none[(sizeof(struct tps_splice) + 7) / 8]; /* all zero: an entry to begin with */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct respond);
+} responses SEC(".maps");
+
+#define RESPOND_ROOM ANSWER_BYTES_MAX
+
+/* The text's own sum. Zero bytes behind it fill the last word. */
+static __always_inline __s64 respond_sum(struct answer_text *text, __u32 bytes)
+{
+	bytes = (bytes + 3) & ~3u;
+	dual_opaque(bytes);
+	bytes &= 1023;
+	if (bytes > ANSWER_BYTES_MAX || !bytes)
+		return -1;
+	return bpf_csum_diff(NULL, 0, (__be32 *)text->bytes, bytes, 0);
+}
+
+/* The lengths in the IP header and in TCP's pseudo header: @bytes of payload are there now. */
+static __always_inline int respond_lengths(struct __sk_buff *skb, const struct frame *frame,
+					   __u32 bytes)
+{
+	__u32 ip_at = frame->ip_at, header = frame->payload_at - frame->transport_at;
+	__u16 from_be, to_be;
+	int err;
+
+	if (frame->family == 4) {
+		err = bpf_skb_load_bytes(skb, ip_at + 2, &from_be, sizeof(from_be));
+		to_be = dual_swap16(dual_swap16(from_be) + bytes);
+		err = err ?: bpf_l3_csum_replace(skb, ip_at + 10, from_be, to_be, sizeof(to_be));
+		err = err ?: bpf_skb_store_bytes(skb, ip_at + 2, &to_be, sizeof(to_be), 0);
+	} else {
+		err = bpf_skb_load_bytes(skb, ip_at + 4, &from_be, sizeof(from_be));
+		to_be = dual_swap16(dual_swap16(from_be) + bytes);
+		err = err ?: bpf_skb_store_bytes(skb, ip_at + 4, &to_be, sizeof(to_be), 0);
+	}
+	return err
+		       ?: bpf_l4_csum_replace(skb, frame->transport_at + 16, dual_swap16(header),
+					      dual_swap16(header + bytes),
+					      BPF_F_PSEUDO_HDR | sizeof(__u16));
+}
+
+/* Sequence numbers and flags of the answer; what the ACK had beside timestamps becomes NOPs. */
+static __always_inline int respond_header(struct __sk_buff *skb, const struct frame *frame,
+					  __u32 seq, __u32 ack, int closes)
+{
+	__u32 at = frame->transport_at, check_at = at + 16;
+	__u16 from_be, to_be;
+	int err;
+
+	err = translate_word(skb, check_at, at + 4, dual_swap32(frame->seq), dual_swap32(seq));
+	err = err
+		      ?: translate_word(skb, check_at, at + 8, dual_swap32(frame->ack),
+					dual_swap32(ack));
+	err = err ?: bpf_skb_load_bytes(skb, at + 12, &from_be, sizeof(from_be));
+	to_be = from_be | dual_swap16(closes ? 0x0009 : 0x0008); /* PSH, FIN */
+	err = err ?: bpf_l4_csum_replace(skb, check_at, from_be, to_be, sizeof(to_be));
+	return err ?: bpf_skb_store_bytes(skb, at + 12, &to_be, sizeof(to_be), 0);
+}
+
+/*
+ * The ACK's options, if they are timestamps, SACK or both as Linux lays them out: SACK, which tells
+ * of the byte that stood for the request, becomes NOPs. False: there are others (MD5, AO, MPTCP),
+ * and the connection cannot be answered.
+ */
+#define RESPOND_SACK dual_swap32(0x01010500)
+static __always_inline int respond_options(struct __sk_buff *skb, const struct frame *frame,
+					   __u32 *old, __u32 *new)
+{
+	__u32 at = frame->transport_at + FRAME_TCP_BYTES;
+	__u32 bytes = frame->payload_at - at, keep = 0;
+	__s64 diff;
+
+	if (!bytes)
+		return 1;
+	dual_opaque(bytes);
+	bytes = ((bytes - 1) & 63) + 1;
+	if (bytes > 40 || bpf_skb_load_bytes(skb, at, old, bytes))
+		return 0;
+	if (old[0] == TRANSLATE_TIMES_ALONE)
+		keep = 3;
+	if (bytes > 4 * keep && (old[keep] & dual_swap32(0xffffff00)) != RESPOND_SACK)
+		return 0;
+	for (__u32 i = 0; i < 10; i++)
+		new[i] = i < keep ? old[i] : 0x01010101;
+	dual_opaque(bytes);
+	bytes = ((bytes - 4) & 0x3c) + 4;
+	diff = bpf_csum_diff(old, bytes, new, bytes, 0);
+	return !bpf_l4_csum_replace(skb, frame->transport_at + 16, 0, diff, 0) &&
+	       !bpf_skb_store_bytes(skb, at, new, bytes, 0);
+}
+
+/* May the ACK become the answer that is wanted? As the server's socket stands now, to the byte; an
+ * answer that is given again only needs the socket. */
+static __always_inline int respond_fits(struct __sk_buff *skb, const struct frame *frame,
+					const struct tps_splice *want, __u32 bytes,
+					__u32 *ret_shift)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock___tps *socket;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->state != FLOW_ESTABLISHED)
+		return 0;
+	socket = (struct tcp_sock___tps *)bpf_skc_to_tcp_sock(sk);
+	if (!socket)
+		return 0;
+	*ret_shift = socket->rx_opt.snd_wscale;
+	if (socket->snd_wnd < bytes)
+		return 0;
+	return socket->rcv_nxt == want->want_seq && socket->snd_nxt == want->want_ack &&
+	       socket->snd_una == want->want_ack && socket->write_seq == want->want_ack &&
+	       frame->seq == want->want_ack && frame->ack == want->want_seq;
+}
+
+/* The entry's new counts: @bytes of text were given for the request that was wanted. */
+static __always_inline void respond_commit(struct tps_splice *splice, __u32 want_seq, __u32 bytes,
+					   __u32 shift)
+{
+	bpf_spin_lock(&splice->lock);
+	if (splice->want && splice->want_seq == want_seq) {
+		splice->swallowed_before = splice->swallowed;
+		splice->injected_before = splice->injected;
+		splice->unacked = 1;
+		splice->swallowed += splice->want_bytes;
+		splice->injected += bytes + (splice->want == TPS_WANT_CLOSE);
+		splice->asked_seq = splice->want_seq;
+		splice->edge_seq = splice->want_ack;
+		splice->answer.bytes = bytes;
+		splice->window_shift = shift;
+		if (splice->want == TPS_WANT_CLOSE)
+			splice->state = TPS_SPLICE_CLOSED;
+		splice->want = TPS_WANT_NOTHING;
+	}
+	bpf_spin_unlock(&splice->lock);
+}
+
+static __always_inline int respond_body(struct __sk_buff *skb, const struct frame *frame,
+					struct answer_text *text, __u32 bytes)
+{
+	__s64 sum = respond_sum(text, bytes);
+	__u32 at = frame->payload_at;
+
+	if (bpf_skb_change_tail(skb, at + bytes, 0))
+		return -1;
+	dual_opaque(bytes);
+	bytes = ((bytes - 1) & (ANSWER_BYTES_MAX - 1)) + 1;
+	return bpf_skb_store_bytes(skb, at, text->bytes, bytes, 0) ||
+	       bpf_l4_csum_replace(skb, frame->transport_at + 16, 0, sum, 0);
+}
+
+enum respond_outcome {
+	RESPOND_NOT,  /* an ACK like others */
+	RESPOND_DONE, /* it is the answer now */
+	RESPOND_TORN, /* it is half an answer: not to be sent */
+};
+
+/*
+ * An ACK without payload that leaves while an answer is wanted. @want is a copy of the entry. A
+ * global function: verified once.
+ */
+__noinline int respond(struct __sk_buff *skb)
+{
+	__u32 zero = 0, bytes, shift = 0, number, seq, again;
+	struct tps_splice *splice;
+	struct splice_count n;
+	struct frame *frame;
+	struct respond *r;
+	__u32 reason;
+	int closes;
+
+	r = bpf_map_lookup_elem(&responses, &zero);
+	if (!r)
+		return RESPOND_NOT;
+	frame = &r->frame;
+	splice = bpf_map_lookup_elem(&spliced, &r->key);
+	if (!splice || !splice->want || splice->ifindex != skb->ifindex)
+		return RESPOND_NOT;
+	splice->window_be = frame->window_be;
+	again = splice->want == TPS_WANT_AGAIN;
+	bpf_spin_lock(&splice->lock);
+	dual_memcpy(&r->answer, &splice->answer, sizeof(r->answer));
+	bpf_spin_unlock(&splice->lock);
+	translate_read(splice, &n);
+	closes = r->answer.closes != 0;
+	reason = splice->reason;
+	number = splice->listener;
+	bytes = answer_write(&r->text, &r->answer);
+	if (!again && !respond_fits(skb, frame, splice, bytes, &shift))
+		return RESPOND_NOT;
+	if (again && bytes != r->answer.bytes)
+		return RESPOND_NOT;
+	if (!respond_options(skb, frame, r->options[0], r->options[1]))
+		return RESPOND_NOT;
+	seq = again ? n.edge_seq + n.injected_before : frame->seq + n.injected;
+	if (respond_body(skb, frame, &r->text, bytes) || respond_lengths(skb, frame, bytes) ||
+	    respond_header(skb, frame, seq,
+			   again ? frame->ack + n.swallowed
+				 : frame->ack + n.swallowed + splice->want_bytes,
+			   closes))
+		return RESPOND_TORN;
+	if (again) {
+		splice->want = TPS_WANT_NOTHING;
+		count_note(count_totals(number), TPS_REASON_ANSWERED_AGAIN);
+		return RESPOND_DONE;
+	}
+	respond_commit(splice, splice->want_seq, bytes, shift);
+	if (closes)
+		count_refusal(count_totals(number), TPS_REFUSAL_CLOSE, reason);
+	else
+		count_refusal(count_totals(number), TPS_REFUSAL_ANSWER, reason);
+	return RESPOND_DONE;
+}
+
+/* A segment that leaves from a server port with spliced connections. Returns the tc action. */
+__noinline int respond_leaving(struct __sk_buff *skb)
+{
+	struct tps_splice *splice;
+	struct splice_count n;
+	struct frame *frame;
+	struct respond *r;
+	__u32 zero = 0;
+
+	r = bpf_map_lookup_elem(&responses, &zero);
+	if (!r)
+		return TC_ACT_UNSPEC;
+	frame = &r->frame;
+	splice = bpf_map_lookup_elem(&spliced, &r->key);
+	if (!splice)
+		return TC_ACT_UNSPEC;
+	if (frame->flags & FRAME_SYN) { /* a new connection of the tuple */
+		translate_forget(&r->key);
+		return TC_ACT_UNSPEC;
+	}
+	if (splice->want && !frame->payload_bytes &&
+	    (frame->flags & (FRAME_FIN | FRAME_SYN | FRAME_RST | FRAME_ACK)) == FRAME_ACK) {
+		int outcome = respond(skb);
+
+		if (outcome == RESPOND_DONE)
+			return TC_ACT_UNSPEC;
+		if (outcome == RESPOND_TORN)
+			return TC_ACT_SHOT;
+	}
+	if (splice->state != TPS_SPLICE_OPEN) /* what the client knows of ended with the answer */
+		return TC_ACT_SHOT;
+	translate_read(splice, &n);
+	splice->window_be = frame->window_be;
+	splice->used_jiffies = bpf_jiffies64();
+	if (frame->flags & FRAME_FIN)
+		splice->ending = 1;
+	if (!n.swallowed && !n.injected)
+		return TC_ACT_UNSPEC;
+	if (translate_outward(skb, &n, frame))
+		return TC_ACT_SHOT;
+	if (frame->flags & FRAME_RST)
+		translate_forget(&r->key);
+	return TC_ACT_UNSPEC;
+}
+
+#endif

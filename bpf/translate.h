@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Rewrites the segments of a spliced connection from one count to the other: the client's on their
+ * way in (XDP), the server's on their way out (tc). Knows where the numbers stand in a packet; what
+ * becomes of them is splice.h's.
+ */
+#ifndef TPS_BPF_TRANSLATE_H
+#define TPS_BPF_TRANSLATE_H
+
+#include <linux/bpf.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+#include <tps/bucket.h>
+
+#include "count.h"
+#include "frame.h"
+#include "maps.h"
+#include "splice.h"
+
+#define TRANSLATE_OPTIONS_MAX \
+	12                     /* TCP options that are walked over; 40 bytes hold no more in use */
+#define TRANSLATE_BLOCKS_MAX 4 /* of SACK (RFC 2018 3) */
+#define TRANSLATE_OPTION_NOP 1
+#define TRANSLATE_OPTION_SACK 5
+#define TRANSLATE_OPTION_TIMES 8
+
+/* What both directions need of the entry, as it was at one instant. */
+static __always_inline void translate_read(struct tps_splice *splice, struct splice_count *ret)
+{
+	bpf_spin_lock(&splice->lock);
+	ret->swallowed = splice->swallowed;
+	ret->injected = splice->injected;
+	ret->swallowed_before = splice->swallowed_before;
+	ret->injected_before = splice->injected_before;
+	ret->asked_seq = splice->asked_seq;
+	ret->edge_seq = splice->edge_seq;
+	ret->unacked = splice->unacked;
+	bpf_spin_unlock(&splice->lock);
+}
+
+/* How many entries have this server port. */
+static __always_inline __u32 *translate_port(__u16 port_be)
+{
+	__u32 port = dual_swap16(port_be);
+
+	return bpf_map_lookup_elem(&spliced_ports, &port);
+}
+
+static __always_inline void translate_forget(const struct tps_flow_key *key)
+{
+	__u32 *count = translate_port(key->destination_port_be);
+
+	if (!bpf_map_delete_elem(&spliced, key) && count)
+		__sync_fetch_and_add(count, -1);
+}
+
+/* How long an entry is kept after the last segment: of a connection that is open, until nobody can
+ * still be waiting at either end; behind the server's FIN, as long as Linux holds what is left of
+ * such a connection (TCP_TIMEWAIT_LEN, include/net/tcp.h); when nothing was given yet, a little. */
+#define TRANSLATE_OPEN_S 86400
+#define TRANSLATE_ENDING_S 60
+#define TRANSLATE_WANTED_S 10
+#define TRANSLATE_LOOK_NS (10 * BUCKET_NS_PER_SEC)
+
+static __always_inline __u64 translate_kept_s(const struct tps_splice *splice)
+{
+	if (!splice->swallowed && !splice->injected)
+		return TRANSLATE_WANTED_S;
+	return splice->ending || splice->state != TPS_SPLICE_OPEN ? TRANSLATE_ENDING_S
+								  : TRANSLATE_OPEN_S;
+}
+
+/* The entry's timer: it forgets the entry, or looks again later. */
+static int translate_look(void *map, struct tps_flow_key *key, struct tps_splice *splice)
+{
+	struct tps_control *settings;
+	__u32 zero = 0;
+
+	settings = bpf_map_lookup_elem(&control, &zero);
+	if (settings && (bpf_jiffies64() - splice->used_jiffies) * settings->tick_ns >
+				translate_kept_s(splice) * BUCKET_NS_PER_SEC)
+		translate_forget(key);
+	else
+		bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0);
+	return 0;
+}
+
+/* The internet checksum's correction for a word that changes (RFC 1624 3, eqn. 3). */
+static __always_inline __u16 translate_sum(__u16 check, __u32 from_be, __u32 to_be)
+{
+	__u64 sum = (__u16)~check;
+
+	sum += (__u16)~from_be + (__u16)(~from_be >> 16);
+	sum += (__u16)to_be + (to_be >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* One SACK edge at @at of the packet, inward. */
+static __always_inline void translate_edge_inward(struct xdp_md *ctx, const struct splice_count *n,
+						  struct frame *frame, __u32 at)
+{
+	__u8 *data = (__u8 *)(long)ctx->data, *end = (__u8 *)(long)ctx->data_end;
+	__u8 *edge = data + (at & 0x7fff);
+	struct tcphdr *tcp = (struct tcphdr *)(data + (frame->transport_at & 0x7fff));
+	__u32 old, new;
+
+	if (edge + 4 > end || (__u8 *)(tcp + 1) > end)
+		return;
+	old = dual_load32(edge);
+	new = dual_swap32(splice_ack_inward(n, dual_swap32(old)));
+	*(__u32 *)edge = new;
+	/* an edge at an odd place counts with its bytes swapped */
+	if ((at - frame->transport_at) & 1) {
+		old = old << 8 | old >> 24;
+		new = new << 8 | new >> 24;
+	}
+	tcp->check = translate_sum(tcp->check, old, new);
+}
+
+/* Where the SACK option's blocks begin, from the frame's first byte, and how many there are; 0: it
+ * has none. @options: a copy of the header from its 20th byte on, zero behind it. */
+static __always_inline __u32 translate_find_sack(const __u8 options[40], __u32 bytes,
+						 __u32 *ret_blocks)
+{
+	__u32 at = 0;
+
+	for (int i = 0; i < TRANSLATE_OPTIONS_MAX; i++) {
+		__u8 kind, length;
+
+		if (at >= bytes)
+			return 0;
+		kind = options[at & 31];
+		length = options[(at & 31) + 1];
+		if (!kind)
+			return 0;
+		if (kind == TRANSLATE_OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (length < 2 || at + length > bytes)
+			return 0;
+		if (kind == TRANSLATE_OPTION_SACK) {
+			*ret_blocks = (length - 2) / 8;
+			return at + 2;
+		}
+		at += length;
+	}
+	return 0;
+}
+
+/* The timestamps option alone, as Linux and most others lay it out (RFC 7323 appendix A). */
+#define TRANSLATE_TIMES_ALONE bpf_htonl(0x0101080a)
+static __always_inline int translate_plain(const struct tcphdr *tcp, const void *end)
+{
+	const __u32 *options = (const __u32 *)(tcp + 1);
+
+	if (tcp->doff == 5)
+		return 1;
+	return tcp->doff == 8 && (const void *)(options + 1) <= end &&
+	       *options == TRANSLATE_TIMES_ALONE;
+}
+
+/* The client's SACK blocks, which are about what the server sent. A global function: verified once.
+ */
+__noinline int translate_sack_inward(struct xdp_md *ctx, const struct splice_count *n,
+				     struct frame *frame)
+{
+	__u32 at, bytes, blocks = 0, sack;
+	__u8 options[40] = {};
+
+	if (!n || !frame)
+		return 0;
+	at = frame->transport_at + FRAME_TCP_BYTES;
+	bytes = frame->payload_at - at;
+	dual_opaque(bytes);
+	bytes = ((bytes - 1) & 63) + 1;
+	if (bytes > 40 || bpf_xdp_load_bytes(ctx, at, options, bytes))
+		return 0;
+	sack = translate_find_sack(options, bytes, &blocks);
+	if (!sack)
+		return 0;
+	for (__u32 i = 0; i < TRANSLATE_BLOCKS_MAX && i < blocks; i++) {
+		translate_edge_inward(ctx, n, frame, at + sack + 8 * i);
+		translate_edge_inward(ctx, n, frame, at + sack + 8 * i + 4);
+	}
+	return 0;
+}
+
+/*
+ * Writes @seq and @ack into a segment of the client's, and turns its SACK blocks. False: it could
+ * not be. Incremental sums: a checksum that was right stays right, one that was wrong stays wrong.
+ */
+static __always_inline int translate_inward(struct xdp_md *ctx, const struct splice_count *n,
+					    struct frame *frame, __u32 seq, __u32 ack)
+{
+	__u8 *data = (__u8 *)(long)ctx->data, *end = (__u8 *)(long)ctx->data_end;
+	struct tcphdr *tcp = (struct tcphdr *)(data + (frame->transport_at & 0x7fff));
+	__u32 old, plain;
+
+	if ((__u8 *)(tcp + 1) > end)
+		return 0;
+	plain = translate_plain(tcp, end);
+	old = tcp->seq;
+	tcp->seq = dual_swap32(seq);
+	tcp->check = translate_sum(tcp->check, old, tcp->seq);
+	if (frame->flags & FRAME_ACK) {
+		old = tcp->ack_seq;
+		tcp->ack_seq = dual_swap32(ack);
+		tcp->check = translate_sum(tcp->check, old, tcp->ack_seq);
+	}
+	if (!plain)
+		translate_sack_inward(ctx, n, frame);
+	frame->seq = seq;
+	frame->ack = ack;
+	return 1;
+}
+
+/* A 32-bit number at @at of what leaves becomes @value_be; the sum follows, now or when the device
+ * makes it (CHECKSUM_PARTIAL). */
+static __always_inline int translate_word(struct __sk_buff *skb, __u32 check_at, __u32 at,
+					  __u32 from_be, __u32 to_be)
+{
+	return bpf_l4_csum_replace(skb, check_at, from_be, to_be, sizeof(to_be)) ||
+	       bpf_skb_store_bytes(skb, at, &to_be, sizeof(to_be), 0);
+}
+
+static __always_inline int translate_sack_outward(struct __sk_buff *skb,
+						  const struct splice_count *n,
+						  const struct frame *frame, __u32 bytes)
+{
+	__u32 at = frame->transport_at + FRAME_TCP_BYTES, blocks = 0, sack;
+	__u32 check_at = frame->transport_at + 16;
+	__u8 options[40] = {};
+
+	dual_opaque(bytes);
+	bytes = ((bytes - 1) & 63) + 1;
+	if (bytes > 40 || bpf_skb_load_bytes(skb, at, options, bytes))
+		return 0;
+	sack = translate_find_sack(options, bytes, &blocks);
+	if (!sack)
+		return 0;
+	for (__u32 i = 0; i < 2 * TRANSLATE_BLOCKS_MAX && i < 2 * blocks; i++) {
+		__u32 edge_at = at + sack + 4 * i, old, new;
+
+		if (bpf_skb_load_bytes(skb, edge_at, &old, sizeof(old)))
+			return 1;
+		new = dual_swap32(i & 1 ? splice_ack_outward(n, dual_swap32(old) - 1) + 1
+					: splice_ack_outward(n, dual_swap32(old)));
+		if (translate_word(skb, check_at, edge_at, old, new))
+			return 1;
+	}
+	return 0;
+}
+
+/* Writes what the server's segment is to the client. Not 0: it could not be. */
+static __always_inline int translate_outward(struct __sk_buff *skb, const struct splice_count *n,
+					     const struct frame *frame)
+{
+	__u32 at = frame->transport_at, check_at = at + 16;
+	__u32 bytes = frame->payload_at - at - FRAME_TCP_BYTES;
+	int err;
+
+	err = translate_word(skb, check_at, at + 4, dual_swap32(frame->seq),
+			     dual_swap32(splice_seq_outward(n, frame->seq)));
+	if (!err && frame->flags & FRAME_ACK)
+		err = translate_word(skb, check_at, at + 8, dual_swap32(frame->ack),
+				     dual_swap32(splice_ack_outward(n, frame->ack)));
+	if (!err && bytes && bytes != 12)
+		err = translate_sack_outward(skb, n, frame, bytes);
+	return err;
+}
+
+#endif

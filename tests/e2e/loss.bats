@@ -1,0 +1,155 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+# Answers on a bad wire: packets are lost, doubled and made late, each way. Whatever happens, no
+# response has a wrong byte, and no request waits for ever.
+
+# shellcheck source=tests/e2e/answers.bash
+source "$BATS_TEST_DIRNAME/answers.bash"
+
+setup_file()
+{
+	open_lab loss
+	answers_serve
+	answers_limit
+	wire_lay
+}
+
+teardown_file()
+{
+	enter_lab
+	wire_remove
+	close_lab
+}
+
+setup()
+{
+	enter_lab
+	wire_set both
+}
+
+# assert_lost WHAT: there was some of it, each way.
+assert_lost()
+{
+	local way
+
+	for way in outward inward; do
+		echo "$way: $1 $(wire_count "$way" "$1")"
+		(($(wire_count "$way" "$1") > 100))
+	done
+}
+
+@test "3 % lost each way for 8 s: no wrong byte, and nobody waits for ever" {
+	wire_set both lose=30
+	dialog 32 8 10
+	assert_lost lost
+	assert_dialog
+}
+
+@test "3 % lost each way over IPv6: no wrong byte, and nobody waits for ever" {
+	wire_set both lose=30
+	dialog6 32 4 10
+	assert_lost lost
+	assert_dialog
+}
+
+@test "3 % lost each way under answers that close: no wrong byte, and nobody waits for ever" {
+	tps set listener web --port "$answers_listen" --refuse close
+	wire_set both lose=30
+	dialog 32 4 10
+	tps set listener web --port "$answers_listen" --refuse answer
+	assert_lost lost
+	assert_dialog
+}
+
+@test "3 % doubled each way: no wrong byte, nobody waits for ever" {
+	wire_set both double=30
+	dialog 16 4 10
+	assert_lost doubled
+	assert_dialog
+}
+
+@test "3 % made late by up to 10 ms each way: no wrong byte, nobody waits for ever" {
+	wire_set both late=30
+	dialog 16 4 10
+	assert_lost late
+	assert_dialog
+}
+
+@test "3 % lost, doubled and late each way: no wrong byte, nobody waits for ever" {
+	wire_set both lose=30 double=30 late=30
+	dialog 32 8 10
+	assert_lost lost
+	assert_dialog
+}
+
+@test "20 % lost from the server alone: no wrong byte, nobody waits for ever" {
+	wire_set inward lose=200
+	dialog 32 5 20
+	run jq -r '"wrong \(.wrong) broken \(.broken) hung \(.hung)"' "$lab_dir/dialog"
+	cat "$lab_dir/dialog" "$lab_dir/faults"
+	assert_output 'wrong 0 broken 0 hung 0'
+}
+
+@test "20 % lost to the server alone: no wrong byte, nobody waits for ever" {
+	wire_set outward lose=200
+	dialog 32 5 20
+	run jq -r '"wrong \(.wrong) broken \(.broken) hung \(.hung)"' "$lab_dir/dialog"
+	cat "$lab_dir/dialog" "$lab_dir/faults"
+	assert_output 'wrong 0 broken 0 hung 0'
+}
+
+# many SOURCE: a large 200, then 429s and a 200 again, on one connection.
+many()
+{
+	lab_run client curl -sS -o "$lab_dir/got" -w '%{http_code}:%{num_connects} ' --interface "$1" \
+		--max-time 5 -H 'X-API-Key: allowed' "$(at "$1" /large)" \
+		--next -sS -o /dev/null -w '%{http_code}:%{num_connects} ' --interface "$1" \
+		--max-time 9 "$(at "$1")?[1-2]" \
+		--next -sS -o "$lab_dir/id" -w '%{http_code}:%{num_connects} ' --interface "$1" \
+		--max-time 5 -H 'X-API-Key: allowed' "$(at "$1" /id?id=last)"
+}
+
+@test "a 429 that is lost behind a response of many segments is sent again" {
+	local lost source=203.0.113.20
+
+	spend "$source"
+	for lost in 1 2 3; do
+		wire_set inward refusals="$lost"
+		run many "$source"
+		assert_output '200:1 429:0 429:0 200:0 '
+		cmp "$lab_dir/got" "$lab_dir/www/large"
+		assert_equal "$(<"$lab_dir/id")" last
+		assert_equal "$(wire_count inward lost)" "$lost"
+	done
+}
+
+@test "a 429 that is lost over IPv6 is sent again" {
+	local source=2001:db8:c:20::1
+
+	spend "$source"
+	wire_set inward refusals=1
+	run many "$source"
+	assert_output '200:1 429:0 429:0 200:0 '
+	cmp "$lab_dir/got" "$lab_dir/www/large"
+}
+
+@test "a 429 that says close and is lost is sent again" {
+	local source=203.0.113.21
+
+	spend "$source"
+	wire_set inward refusals=2
+	run fetch "$source" -H 'Connection: close' "$(at "$source")"
+	assert_success
+	assert_refusal
+	assert_no_sockets "$source"
+}
+
+@test "a refused request that is lost is refused when it comes" {
+	local source=203.0.113.22
+
+	spend "$source"
+	wire_set outward payloads=2
+	run fetch "$source" "$(at "$source")"
+	assert_success
+	assert_refusal
+}
