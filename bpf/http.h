@@ -50,7 +50,7 @@ enum http_key { HTTP_KEY_NONE, HTTP_KEY_FOUND, HTTP_KEY_DOUBLED, HTTP_KEY_BAD };
 #define HTTP_HEAD_OPEN 0x40 /* VOID: the empty line to come belongs to a head that was charged */
 #define HTTP_GUESSED 0x40   /* OPAQUE, HTTP2: the host may have ignored the Upgrade */
 #define HTTP_RESYNC 0x80    /* loose phases: may_resync was set for a segment too short to tell */
-#define HTTP_CLOSE 0x80     /* of the latest head: its client ends the connection */
+#define HTTP_CLOSE 0x80     /* of the latest head: its client may end the connection with it */
 
 /* To whom heads are charged. UNDECIDED and NO_KEY: to the source. */
 enum http_kind { HTTP_NO_KEY, HTTP_KEY, HTTP_UNDECIDED };
@@ -939,22 +939,6 @@ DUAL_GLOBAL int http_chunk_line(struct http_scan *s, __u32 start, __u32 pos)
 	return s->line_start;
 }
 
-/* Connection (RFC 9110 7.6.1): does it say close? Generous: in any of its first bytes. */
-DUAL_GLOBAL int http_connection_line(struct http_scan *s, __u32 start, __u32 pos)
-{
-	if (!s)
-		return 0;
-	start += 11;
-	if ((dual_load64(HTTP_AT(s, start + 1)) | HTTP_SPACES) ==
-	    HTTP_TEXT('k', 'e', 'e', 'p', '-', 'a', 'l', 'i')) /* as a rule */
-		return pos + 2;
-	for (__u32 i = 0; i < 4 * HTTP_PADDING_MAX && start + 5 <= pos; i++, start++)
-		if (((dual_load64(HTTP_AT(s, start)) | HTTP_SPACES) << 24) ==
-		    HTTP_TEXT(0, 0, 0, 'c', 'l', 'o', 's', 'e'))
-			s->http.flags |= HTTP_CLOSE;
-	return pos + 2;
-}
-
 /* A header line [start, pos) that may be about what comes behind the head. */
 DUAL_GLOBAL int http_framing_line(struct http_scan *s, __u32 start, __u32 pos)
 {
@@ -971,9 +955,6 @@ DUAL_GLOBAL int http_framing_line(struct http_scan *s, __u32 start, __u32 pos)
 		if (more == HTTP_TEXT('-', 'e', 'n', 'c', 'o', 'd', 'i', 'n') &&
 		    (*HTTP_AT(s, start + 16) | 0x20) == 'g')
 			return http_coding_line(s, start, pos);
-	} else if (word == HTTP_TEXT('c', 'o', 'n', 'n', 'e', 'c', 't', 'i')) {
-		if ((more & 0xffffff) == HTTP_TEXT4('o', 'n', ':' | 0x20, 0))
-			return http_connection_line(s, start, pos);
 	} else {
 		return http_upgrade_line(s, start, pos);
 	}
@@ -1041,9 +1022,15 @@ DUAL_INLINE int http_header_line(struct http_scan *s, const struct tps_listener 
 				return next;
 		}
 	}
+	if (lower == HTTP_TEXT('c', 'o', 'n', 'n', 'e', 'c', 't', 'i')) {
+		/* RFC 9110 7.6.1; "Connection: " has 12 bytes */
+		if ((dual_load64(HTTP_AT(s, start + 12)) | HTTP_SPACES) !=
+		    HTTP_TEXT('k', 'e', 'e', 'p', '-', 'a', 'l', 'i'))
+			s->http.flags |= HTTP_CLOSE;
+		return pos + 2;
+	}
 	if (lower == HTTP_TEXT('c', 'o', 'n', 't', 'e', 'n', 't', '-') ||
 	    lower == HTTP_TEXT('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') ||
-	    lower == HTTP_TEXT('c', 'o', 'n', 'n', 'e', 'c', 't', 'i') ||
 	    lower == HTTP_TEXT('u', 'p', 'g', 'r', 'a', 'd', 'e', ':'))
 		return http_framing_line(s, start, pos);
 	return pos + 2;

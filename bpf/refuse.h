@@ -350,21 +350,16 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	return count_tx(count_totals(refusal->listener), refusal->reason);
 }
 
-/*
- * Refuses the segment with an answer. Returns the XDP action, or -1 when it cannot be and the
- * packet is as it was. A global function: verified once.
- */
-__noinline int refuse(struct xdp_md *ctx, struct refusal *refusal)
+/* Refuses the segment with an answer. Returns the XDP action, or -1 when it cannot be and the packet
+ * is as it was. @frame is of the map: 6.1 takes no argument's memory for a key ("R2 type=mem
+ * expected=fp"). */
+static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struct refusal *refusal)
 {
 	struct tps_splice *splice;
 	struct tps_totals *of;
 	enum flow_stand stand;
-	struct frame *frame;
-	__u32 zero = 0;
 
-	/* 6.1 takes no argument's memory for a key: "R2 type=mem expected=fp" */
-	frame = bpf_map_lookup_elem(&frames, &zero);
-	if (!frame || !refusal || frame->unacked)
+	if (frame->unacked)
 		return -1;
 	stand = flow_stand(ctx, frame);
 	if (stand == FLOW_ELSEWHERE)

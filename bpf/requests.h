@@ -49,7 +49,8 @@ struct requests {
 	__u32 proven;
 	__u32 follows;  /* the segment begins where the one before it ended */
 	__u32 reason;   /* requests_charge_all() */
-	__u32 refused;  /* the charge that was, if any */
+	__u32 refused;  /* the last charge for which tokens were asked */
+	__u32 slot;     /* and of whom: TPS_SLOT_STRANGERS, of the source */
 	__u32 read_seq; /* from where on the segment was read */
 	struct refusal refusal;
 	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
@@ -362,7 +363,6 @@ enum requests_step {
 	REQUESTS_TAKE,
 	REQUESTS_GIVE,
 	REQUESTS_COUNT, /* the verdict that all charges of the segment share */
-	REQUESTS_TELL,  /* what the answer says of the limit: the verdict's place has the reason */
 };
 #define REQUESTS_STEP(step, index, verdict) ((step) << 8 | (index) | (verdict) << 16)
 
@@ -438,10 +438,6 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
 	if (charge->kind != HTTP_KEY || !requests_identify(settings, r, charge->hash, noted, &who))
 		identify_source(settings, frame, noted, &who);
-	if (step == REQUESTS_TELL) {
-		take_tell(&take, &who, verdict, &r->refusal.answer);
-		return TPS_REASON_ALLOWED;
-	}
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
 		return TPS_REASON_ALLOWED;
@@ -453,6 +449,8 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	reason = take_tokens(&take, &who, step == REQUESTS_ONLY ? heads : 0);
 	if (step == REQUESTS_ONLY)
 		requests_count(&take, &who, count_verdict_of(reason, take_observes(&take)), heads);
+	r->slot = who.slot;
+	r->refused = index;
 	return reason;
 }
 
@@ -472,7 +470,6 @@ static __always_inline __u32 requests_charge_all(struct frame *frame, struct req
 		    (r->reason == TPS_REASON_ALLOWED || r->reason == TPS_REASON_EXEMPT)) {
 			r->taken[i] = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TAKE, i, 0));
 			r->reason = r->taken[i];
-			r->refused = i;
 		} else {
 			r->taken[i] = TPS_REASON_MAX;
 		}
@@ -711,7 +708,6 @@ static __always_inline __u32 requests_settle(struct frame *frame, struct request
 {
 	if (r->proven)
 		requests_note(r, of);
-	r->refused = 0;
 	if (r->scan.charges == 1)
 		return requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
 	return requests_charge_all(frame, r, observing);
@@ -800,13 +796,14 @@ static __always_inline int requests_is_lone(const struct requests *r, const stru
 
 /* Which answer a refused segment gets: none, one that keeps the connection, or one that ends it
  * where the server knows part of the request, or would read more of it than was refused. */
-static __always_inline void requests_want(struct requests *r, const struct frame *frame)
+static __always_inline void requests_want(struct requests *r, const struct frame *frame, int ends)
 {
 	__u64 begin = dual_load64(r->scan.bytes + HTTP_CARRY);
 	int lone = requests_is_lone(r, frame);
 
 	r->refusal.want = TPS_WANT_CLOSE;
-	if (lone && r->scan.http.phase == HTTP_START && !(r->scan.http.flags & HTTP_CLOSE))
+	if (lone && !ends && r->scan.http.phase == HTTP_START &&
+	    !(r->scan.http.flags & HTTP_CLOSE))
 		r->refusal.want = TPS_WANT_ANSWER;
 	r->refusal.answer.closes = r->refusal.want == TPS_WANT_CLOSE;
 	/* a HEAD has no body in its answer (RFC 9110 9.3.2), and who knows what is cut */
@@ -817,26 +814,69 @@ static __always_inline void requests_want(struct requests *r, const struct frame
 	r->refusal.listener = r->listener;
 }
 
-static __always_inline int requests_refuse(struct xdp_md *ctx, struct frame *frame,
-					   struct requests *r, const struct take *take,
-					   __u32 reason)
+/*
+ * What the answer tells of the limit that refused for @reason, and of whom: worked out once more,
+ * since in the charge itself it would cost those who are not refused. A global function: verified
+ * once, with a frame of its own.
+ */
+__noinline int requests_tell(struct requests *r, __u32 reason)
 {
+	struct subject who = {};
+	struct frame *frame;
+	struct take take = {};
+	__u32 zero = 0, slot;
+
+	if (!r)
+		return 0;
+	slot = r->slot;
+	take.number = r->listener;
+	take.settings = bpf_map_lookup_elem(&control, &zero);
+	take.listener = bpf_map_lookup_elem(&listeners, &take.number);
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	if (!take.settings || !take.listener || !frame)
+		return 0;
+	take.cost = r->scan.charge[r->refused & (TPS_CHARGES_MAX - 1)].heads *
+		    (take.listener->cost ?: 1);
+	who.slot = slot;
+	if (slot != TPS_SLOT_STRANGERS) {
+		who.limit = bpf_map_lookup_elem(&limits, &slot);
+	} else {
+		who.address = identify_address(frame);
+		who.stranger = bpf_map_lookup_elem(&strangers, &who.address);
+	}
+	identify_rate(take.settings, &who);
+	take_tell(&take, &who, reason, &r->refusal.answer);
+	return 1;
+}
+
+/*
+ * The end of a segment that is refused for @reason: by an answer, where the listener gives one and
+ * one can be given. Returns the XDP action. A global function, as above.
+ */
+__noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 reason)
+{
+	struct tps_listener *listener;
+	struct tps_control *settings;
+	struct frame *frame;
+	__u32 zero = 0, number;
 	int action = -1;
 
-	if (take->listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
-	    take->listener->placement == TPS_PLACEMENT_LOCAL) {
-		requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TELL, r->refused, reason));
-		requests_want(r, frame);
-		if (take->listener->refusal == TPS_REFUSAL_CLOSE || take->settings->draining) {
-			r->refusal.want = TPS_WANT_CLOSE;
-			r->refusal.answer.closes = 1;
-		}
+	if (!r)
+		return XDP_DROP;
+	number = r->listener;
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	settings = bpf_map_lookup_elem(&control, &zero);
+	listener = bpf_map_lookup_elem(&listeners, &number);
+	if (!settings || !listener || !frame)
+		return XDP_DROP;
+	if (listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
+	    listener->placement == TPS_PLACEMENT_LOCAL) {
+		requests_want(r, frame,
+			      listener->refusal == TPS_REFUSAL_CLOSE || settings->draining);
 		r->refusal.reason = reason;
-		action = refuse(ctx, &r->refusal);
+		action = refuse(ctx, frame, &r->refusal);
 	}
-	if (action >= 0)
-		return action;
-	return count_drop(take->of, reason);
+	return action >= 0 ? action : count_drop(count_totals(number), reason);
 }
 
 /*
@@ -933,8 +973,11 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 						   : http_idle_reason(&r->scan));
 	}
 	reason = requests_settle(frame, r, take.of, take_observes(&take));
-	if (take_refuses(&take, reason))
-		return requests_refuse(ctx, frame, r, &take, reason);
+	if (take_refuses(&take, reason)) {
+		if (listener->refusal != TPS_REFUSAL_DROP)
+			requests_tell(r, reason);
+		return requests_refuse(ctx, r, reason);
+	}
 	requests_save(frame, r, flow, take.of, acks);
 	return count_pass(take.of, reason);
 }

@@ -237,12 +237,16 @@ static __always_inline __u32 take_retry_s(const struct take *take, const struct 
 		wait_ns = who->limit ? who->limit->banned_until_ns : 0;
 		wait_ns = wait_ns > now_ns ? wait_ns - now_ns : 0;
 	} else {
-		if (reason == TPS_REASON_LISTENER_LIMIT) {
+		if (reason == TPS_REASON_LISTENER_LIMIT || reason == TPS_REASON_SHARED_LIMIT) {
 			struct tps_listener_bucket *of;
 
 			of = bpf_map_lookup_elem(&listener_buckets, &number);
-			limit = take->listener->limit;
-			bucket = of ? &of->own : NULL;
+			if (of && reason == TPS_REASON_SHARED_LIMIT) {
+				bucket = &of->strangers;
+			} else if (of) {
+				limit = take->listener->limit;
+				bucket = &of->own;
+			}
 		} else if (who->limit) {
 			bucket = bpf_map_lookup_elem(&buckets, &slot);
 		} else if (who->stranger) {

@@ -122,20 +122,26 @@ static __always_inline void translate_edge_inward(struct xdp_md *ctx, const stru
 	tcp->check = translate_sum(tcp->check, old, new);
 }
 
-/* Where the SACK option's blocks begin, from the frame's first byte, and how many there are; 0: it
- * has none. @options: a copy of the header from its 20th byte on, zero behind it. */
-static __always_inline __u32 translate_find_sack(const __u8 options[40], __u32 bytes,
-						 __u32 *ret_blocks)
+/* A TCP header from its 20th byte on. */
+struct translate_options {
+	__u8 bytes[40];
+};
+
+/* Where the SACK option's blocks begin, from the options' first byte, and above 8 bits how many
+ * there are; 0: it has none. */
+static __always_inline __u32 translate_find_sack(const struct translate_options *options,
+						 __u32 bytes)
 {
 	__u32 at = 0;
 
 	for (int i = 0; i < TRANSLATE_OPTIONS_MAX; i++) {
 		__u8 kind, length;
 
+		dual_opaque(at); /* or each round is verified for each way through those before */
 		if (at >= bytes)
 			return 0;
-		kind = options[at & 31];
-		length = options[(at & 31) + 1];
+		kind = options->bytes[at & 31];
+		length = options->bytes[(at & 31) + 1];
 		if (!kind)
 			return 0;
 		if (kind == TRANSLATE_OPTION_NOP) {
@@ -144,10 +150,8 @@ static __always_inline __u32 translate_find_sack(const __u8 options[40], __u32 b
 		}
 		if (length < 2 || at + length > bytes)
 			return 0;
-		if (kind == TRANSLATE_OPTION_SACK) {
-			*ret_blocks = (length - 2) / 8;
-			return at + 2;
-		}
+		if (kind == TRANSLATE_OPTION_SACK)
+			return (at + 2) | (length - 2) / 8 << 8;
 		at += length;
 	}
 	return 0;
@@ -170,8 +174,8 @@ static __always_inline int translate_plain(const struct tcphdr *tcp, const void 
 __noinline int translate_sack_inward(struct xdp_md *ctx, const struct splice_count *n,
 				     struct frame *frame)
 {
-	__u32 at, bytes, blocks = 0, sack;
-	__u8 options[40] = {};
+	struct translate_options options = {};
+	__u32 at, bytes, blocks, sack;
 
 	if (!n || !frame)
 		return 0;
@@ -179,11 +183,12 @@ __noinline int translate_sack_inward(struct xdp_md *ctx, const struct splice_cou
 	bytes = frame->payload_at - at;
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & 63) + 1;
-	if (bytes > 40 || bpf_xdp_load_bytes(ctx, at, options, bytes))
+	if (bytes > 40 || bpf_xdp_load_bytes(ctx, at, options.bytes, bytes))
 		return 0;
-	sack = translate_find_sack(options, bytes, &blocks);
-	if (!sack)
-		return 0;
+	sack = translate_find_sack(&options, bytes);
+	dual_opaque(sack); /* one unknown, however the walk ended */
+	blocks = sack >> 8;
+	sack &= 63;
 	for (__u32 i = 0; i < TRANSLATE_BLOCKS_MAX && i < blocks; i++) {
 		translate_edge_inward(ctx, n, frame, at + sack + 8 * i);
 		translate_edge_inward(ctx, n, frame, at + sack + 8 * i + 4);
@@ -233,17 +238,18 @@ static __always_inline int translate_sack_outward(struct __sk_buff *skb,
 						  const struct splice_count *n,
 						  const struct frame *frame, __u32 bytes)
 {
-	__u32 at = frame->transport_at + FRAME_TCP_BYTES, blocks = 0, sack;
+	__u32 at = frame->transport_at + FRAME_TCP_BYTES, blocks, sack;
 	__u32 check_at = frame->transport_at + 16;
-	__u8 options[40] = {};
+	struct translate_options options = {};
 
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & 63) + 1;
-	if (bytes > 40 || bpf_skb_load_bytes(skb, at, options, bytes))
+	if (bytes > 40 || bpf_skb_load_bytes(skb, at, options.bytes, bytes))
 		return 0;
-	sack = translate_find_sack(options, bytes, &blocks);
-	if (!sack)
-		return 0;
+	sack = translate_find_sack(&options, bytes);
+	dual_opaque(sack); /* one unknown, however the walk ended */
+	blocks = sack >> 8;
+	sack &= 63;
 	for (__u32 i = 0; i < 2 * TRANSLATE_BLOCKS_MAX && i < 2 * blocks; i++) {
 		__u32 edge_at = at + sack + 4 * i, old, new;
 
