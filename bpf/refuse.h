@@ -350,8 +350,8 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	return count_tx(count_totals(refusal->listener), refusal->reason);
 }
 
-/* Refuses the segment with an answer. Returns the XDP action, or -1 when it cannot be and the packet
- * is as it was. @frame is of the map: 6.1 takes no argument's memory for a key ("R2 type=mem
+/* Refuses the segment with an answer. Returns the XDP action, or -1 when it cannot be and the
+ * packet is as it was. @frame is of the map: 6.1 takes no argument's memory for a key ("R2 type=mem
  * expected=fp"). */
 static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struct refusal *refusal)
 {
@@ -450,6 +450,25 @@ static __always_inline int refuse_is_reset(struct xdp_md *ctx, const struct fram
 }
 
 /*
+ * What the entry says, now that a segment of the client's has come. Its ack may be of the latest
+ * answer. And an answer that is wanted is wanted no more once other bytes come: they may be the
+ * same request, which then passes whole, and the server's ACK must not become an answer beside its
+ * response. Refused again, it is wanted again.
+ */
+static __always_inline void refuse_meet(struct tps_splice *splice, const struct frame *frame,
+					struct splice_count *ret)
+{
+	bpf_spin_lock(&splice->lock);
+	if (frame->payload_bytes)
+		splice->want = TPS_WANT_NOTHING;
+	if (frame->flags & FRAME_ACK &&
+	    !splice_before(frame->ack, splice->edge_seq + splice->injected))
+		splice->unacked = 0;
+	translate_copy(splice, ret);
+	bpf_spin_unlock(&splice->lock);
+}
+
+/*
  * A segment to a server port with spliced connections: turned to the server's count, if it is of
  * one. Returns -1: go on with it; else the XDP action. A global function: verified once.
  */
@@ -468,7 +487,7 @@ __noinline int refuse_arriving(struct xdp_md *ctx)
 	if (!splice || frame->flags & FRAME_SYN)
 		return -1;
 	splice->used_jiffies = bpf_jiffies64();
-	translate_read(splice, &n);
+	refuse_meet(splice, frame, &n);
 	if (!n.swallowed && !n.injected)
 		return -1;
 	place = splice_inward(&n, frame->seq, frame->payload_bytes, frame->ack, &seq);
@@ -484,8 +503,6 @@ __noinline int refuse_arriving(struct xdp_md *ctx)
 	if (splice->state != TPS_SPLICE_OPEN)
 		return refuse_ended(ctx, frame, splice, &n);
 	frame->unacked = !splice_acked(&n, frame->ack);
-	if (!frame->unacked)
-		splice->unacked = 0;
 	if (!translate_inward(ctx, &n, frame, seq, splice_ack_inward(&n, frame->ack)))
 		return count_drop(count_totals(splice->listener), TPS_REASON_NO_SPLICE);
 	if (frame->flags & FRAME_RST && refuse_is_reset(ctx, frame))

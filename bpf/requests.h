@@ -802,8 +802,7 @@ static __always_inline void requests_want(struct requests *r, const struct frame
 	int lone = requests_is_lone(r, frame);
 
 	r->refusal.want = TPS_WANT_CLOSE;
-	if (lone && !ends && r->scan.http.phase == HTTP_START &&
-	    !(r->scan.http.flags & HTTP_CLOSE))
+	if (lone && !ends && r->scan.http.phase == HTTP_START && !(r->scan.http.flags & HTTP_CLOSE))
 		r->refusal.want = TPS_WANT_ANSWER;
 	r->refusal.answer.closes = r->refusal.want == TPS_WANT_CLOSE;
 	/* a HEAD has no body in its answer (RFC 9110 9.3.2), and who knows what is cut */

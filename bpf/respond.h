@@ -30,10 +30,23 @@ struct respond_tcp {
 	__u16 words; /* of the header: 5, or 8 with timestamps */
 };
 
+/* An answer that is wanted, as the entry had it at one instant. */
+struct respond_want {
+	struct splice_count count;
+	struct tps_answer answer;
+	__u32 seq;
+	__u32 ack;
+	__u32 bytes;
+	__u8 want; /* enum tps_want */
+	__u8 reason;
+	__u8 listener;
+	__u8 zero;
+};
+
 /* Where answers are written, and what leaves at the moment. */
 struct respond {
 	struct answer_text text;
-	struct tps_answer answer;
+	struct respond_want want;
 	struct frame frame;
 	struct tps_flow_key key; /* of frame, as its client sends */
 	__u32 options[2][16];    /* as they were, as they will be */
@@ -140,7 +153,7 @@ static __always_inline int respond_options(struct __sk_buff *skb, const struct f
 /* May the ACK become the answer that is wanted? As the server's socket stands now, to the byte; an
  * answer that is given again only needs the socket. */
 static __always_inline int respond_fits(struct __sk_buff *skb, const struct frame *frame,
-					const struct tps_splice *want, __u32 bytes,
+					const struct respond_want *want, __u32 bytes,
 					__u32 *ret_shift)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -155,31 +168,51 @@ static __always_inline int respond_fits(struct __sk_buff *skb, const struct fram
 	*ret_shift = socket->rx_opt.snd_wscale;
 	if (socket->snd_wnd < bytes)
 		return 0;
-	return socket->rcv_nxt == want->want_seq && socket->snd_nxt == want->want_ack &&
-	       socket->snd_una == want->want_ack && socket->write_seq == want->want_ack &&
-	       frame->seq == want->want_ack && frame->ack == want->want_seq;
+	return socket->rcv_nxt == want->seq && socket->snd_nxt == want->ack &&
+	       socket->snd_una == want->ack && socket->write_seq == want->ack &&
+	       frame->seq == want->ack && frame->ack == want->seq;
 }
 
-/* The entry's new counts: @bytes of text were given for the request that was wanted. */
-static __always_inline void respond_commit(struct tps_splice *splice, __u32 want_seq, __u32 bytes,
-					   __u32 shift)
+static __always_inline void respond_read(struct tps_splice *splice, struct respond_want *ret)
 {
 	bpf_spin_lock(&splice->lock);
-	if (splice->want && splice->want_seq == want_seq) {
+	translate_copy(splice, &ret->count);
+	dual_memcpy(&ret->answer, &splice->answer, sizeof(ret->answer));
+	ret->seq = splice->want_seq;
+	ret->ack = splice->want_ack;
+	ret->bytes = splice->want_bytes;
+	ret->want = splice->want;
+	ret->reason = splice->reason;
+	ret->listener = splice->listener;
+	bpf_spin_unlock(&splice->lock);
+}
+
+/* The entry's new counts: @bytes of text were given for the request that was wanted. False: it is
+ * wanted no more, since the client has sent further bytes meanwhile. */
+static __always_inline int respond_commit(struct tps_splice *splice,
+					  const struct respond_want *want, __u32 bytes, __u32 shift)
+{
+	int committed = 0;
+
+	bpf_spin_lock(&splice->lock);
+	if (splice->want == want->want && splice->want_seq == want->seq &&
+	    splice->want_bytes == want->bytes) {
 		splice->swallowed_before = splice->swallowed;
 		splice->injected_before = splice->injected;
 		splice->unacked = 1;
-		splice->swallowed += splice->want_bytes;
-		splice->injected += bytes + (splice->want == TPS_WANT_CLOSE);
-		splice->asked_seq = splice->want_seq;
-		splice->edge_seq = splice->want_ack;
+		splice->swallowed += want->bytes;
+		splice->injected += bytes + (want->want == TPS_WANT_CLOSE);
+		splice->asked_seq = want->seq;
+		splice->edge_seq = want->ack;
 		splice->answer.bytes = bytes;
 		splice->window_shift = shift;
-		if (splice->want == TPS_WANT_CLOSE)
+		if (want->want == TPS_WANT_CLOSE)
 			splice->state = TPS_SPLICE_CLOSED;
 		splice->want = TPS_WANT_NOTHING;
+		committed = 1;
 	}
 	bpf_spin_unlock(&splice->lock);
+	return committed;
 }
 
 static __always_inline int respond_body(struct __sk_buff *skb, const struct frame *frame,
@@ -202,60 +235,48 @@ enum respond_outcome {
 	RESPOND_TORN, /* it is half an answer: not to be sent */
 };
 
-/*
- * An ACK without payload that leaves while an answer is wanted. @want is a copy of the entry. A
- * global function: verified once.
+/* An ACK without payload that leaves while an answer is wanted. A global function: verified once.
  */
 __noinline int respond(struct __sk_buff *skb)
 {
-	__u32 zero = 0, bytes, shift = 0, number, seq, again;
+	__u32 zero = 0, bytes, shift = 0, seq, ack, again, refusal;
+	struct respond_want *want;
 	struct tps_splice *splice;
-	struct splice_count n;
 	struct frame *frame;
 	struct respond *r;
-	__u32 reason;
-	int closes;
 
 	r = bpf_map_lookup_elem(&responses, &zero);
 	if (!r)
 		return RESPOND_NOT;
 	frame = &r->frame;
+	want = &r->want;
 	splice = bpf_map_lookup_elem(&spliced, &r->key);
-	if (!splice || !splice->want || splice->ifindex != skb->ifindex)
+	if (!splice || splice->ifindex != skb->ifindex)
+		return RESPOND_NOT;
+	respond_read(splice, want);
+	again = want->want == TPS_WANT_AGAIN;
+	bytes = answer_write(&r->text, &want->answer);
+	if (!want->want || (again && bytes != want->answer.bytes) ||
+	    (!again && !respond_fits(skb, frame, want, bytes, &shift)))
 		return RESPOND_NOT;
 	splice->window_be = frame->window_be;
-	again = splice->want == TPS_WANT_AGAIN;
-	bpf_spin_lock(&splice->lock);
-	dual_memcpy(&r->answer, &splice->answer, sizeof(r->answer));
-	bpf_spin_unlock(&splice->lock);
-	translate_read(splice, &n);
-	closes = r->answer.closes != 0;
-	reason = splice->reason;
-	number = splice->listener;
-	bytes = answer_write(&r->text, &r->answer);
-	if (!again && !respond_fits(skb, frame, splice, bytes, &shift))
-		return RESPOND_NOT;
-	if (again && bytes != r->answer.bytes)
-		return RESPOND_NOT;
 	if (!respond_options(skb, frame, r->options[0], r->options[1]))
 		return RESPOND_NOT;
-	seq = again ? n.edge_seq + n.injected_before : frame->seq + n.injected;
+	seq = again ? want->count.edge_seq + want->count.injected_before
+		    : frame->seq + want->count.injected;
+	ack = frame->ack + want->count.swallowed + (again ? 0 : want->bytes);
 	if (respond_body(skb, frame, &r->text, bytes) || respond_lengths(skb, frame, bytes) ||
-	    respond_header(skb, frame, seq,
-			   again ? frame->ack + n.swallowed
-				 : frame->ack + n.swallowed + splice->want_bytes,
-			   closes))
+	    respond_header(skb, frame, seq, ack, want->answer.closes))
 		return RESPOND_TORN;
 	if (again) {
 		splice->want = TPS_WANT_NOTHING;
-		count_note(count_totals(number), TPS_REASON_ANSWERED_AGAIN);
+		count_note(count_totals(want->listener), TPS_REASON_ANSWERED_AGAIN);
 		return RESPOND_DONE;
 	}
-	respond_commit(splice, splice->want_seq, bytes, shift);
-	if (closes)
-		count_refusal(count_totals(number), TPS_REFUSAL_CLOSE, reason);
-	else
-		count_refusal(count_totals(number), TPS_REFUSAL_ANSWER, reason);
+	if (!respond_commit(splice, want, bytes, shift))
+		return RESPOND_TORN;
+	refusal = want->answer.closes ? TPS_REFUSAL_CLOSE : TPS_REFUSAL_ANSWER;
+	count_refusal(count_totals(want->listener), refusal, want->reason);
 	return RESPOND_DONE;
 }
 

@@ -27,10 +27,10 @@
 #define TRANSLATE_OPTION_SACK 5
 #define TRANSLATE_OPTION_TIMES 8
 
-/* What both directions need of the entry, as it was at one instant. */
-static __always_inline void translate_read(struct tps_splice *splice, struct splice_count *ret)
+/* Under the entry's lock. */
+static __always_inline void translate_copy(const struct tps_splice *splice,
+					   struct splice_count *ret)
 {
-	bpf_spin_lock(&splice->lock);
 	ret->swallowed = splice->swallowed;
 	ret->injected = splice->injected;
 	ret->swallowed_before = splice->swallowed_before;
@@ -38,6 +38,13 @@ static __always_inline void translate_read(struct tps_splice *splice, struct spl
 	ret->asked_seq = splice->asked_seq;
 	ret->edge_seq = splice->edge_seq;
 	ret->unacked = splice->unacked;
+}
+
+/* What both directions need of the entry, as it was at one instant. */
+static __always_inline void translate_read(struct tps_splice *splice, struct splice_count *ret)
+{
+	bpf_spin_lock(&splice->lock);
+	translate_copy(splice, ret);
 	bpf_spin_unlock(&splice->lock);
 }
 
