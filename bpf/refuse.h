@@ -387,6 +387,37 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 }
 
 /*
+ * A connection attempt to listener @number that is refused for @reason: the RST that a closed port
+ * would send (RFC 9293 3.10.7.1), no larger than the SYN. Returns the XDP action. A global
+ * function: verified once.
+ */
+__noinline int refuse_syn(struct xdp_md *ctx, __u32 number, __u32 reason)
+{
+	struct tps_totals *of = count_totals(number);
+	struct frame *frame;
+	struct respond *r;
+	__u32 zero = 0, head;
+	__u64 sum = 0;
+
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	r = bpf_map_lookup_elem(&responses, &zero);
+	if (!frame || !r || !refuse_stations(ctx, frame, r->head))
+		return count_drop(of, reason);
+	r->tcp.seq = 0;
+	r->tcp.ack = frame->seq + frame->payload_bytes + 1;
+	r->tcp.window_be = 0;
+	r->tcp.words = FRAME_TCP_BYTES / 4;
+	head = frame->ip_at & 63;
+	head += refuse_ip(r->head + head, frame, FRAME_TCP_BYTES, &sum);
+	sum += dual_swap16(6) + dual_swap16(FRAME_TCP_BYTES);
+	head += refuse_tcp(r->head + (head & 127), frame, &r->tcp, sum, FRAME_RST | FRAME_ACK);
+	if (refuse_replace(ctx, r, head, 0))
+		return count_drop(of, reason);
+	count_refusal(of, TPS_REFUSAL_RESET, reason);
+	return count_tx(of, reason);
+}
+
+/*
  * The client's segment is acked in the server's stead, whose connection is gone: what it still
  * sends was refused with the request, and its FIN is the end. A global function: verified once.
  */

@@ -794,15 +794,19 @@ static __always_inline int requests_is_lone(const struct requests *r, const stru
 	       (r->scan.http.phase == HTTP_START || r->scan.http.phase == HTTP_BODY);
 }
 
-/* Which answer a refused segment gets: none, one that keeps the connection, or one that ends it
- * where the server knows part of the request, or would read more of it than was refused. */
-static __always_inline void requests_want(struct requests *r, const struct frame *frame, int ends)
+/* What a refused segment gets: an answer that keeps the connection, or one that ends it where the
+ * server knows part of the request, or would read more of it than was refused; or a RST. */
+static __always_inline void requests_want(struct requests *r, const struct frame *frame,
+					  __u32 refusal)
 {
 	__u64 begin = dual_load64(r->scan.bytes + HTTP_CARRY);
 	int lone = requests_is_lone(r, frame);
 
 	r->refusal.want = TPS_WANT_CLOSE;
-	if (lone && !ends && r->scan.http.phase == HTTP_START && !(r->scan.http.flags & HTTP_CLOSE))
+	if (refusal == TPS_REFUSAL_RESET)
+		r->refusal.want = TPS_WANT_RESET;
+	else if (refusal == TPS_REFUSAL_ANSWER && lone && r->scan.http.phase == HTTP_START &&
+		 !(r->scan.http.flags & HTTP_CLOSE))
 		r->refusal.want = TPS_WANT_ANSWER;
 	r->refusal.answer.closes = r->refusal.want == TPS_WANT_CLOSE;
 	/* a HEAD has no body in its answer (RFC 9110 9.3.2), and who knows what is cut */
@@ -871,7 +875,9 @@ __noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 rea
 	if (listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
 	    listener->placement == TPS_PLACEMENT_LOCAL) {
 		requests_want(r, frame,
-			      listener->refusal == TPS_REFUSAL_CLOSE || settings->draining);
+			      listener->refusal == TPS_REFUSAL_ANSWER && settings->draining
+				      ? TPS_REFUSAL_CLOSE
+				      : listener->refusal);
 		r->refusal.reason = reason;
 		action = refuse(ctx, frame, &r->refusal);
 	}

@@ -235,6 +235,77 @@ enum respond_outcome {
 	RESPOND_TORN, /* it is half an answer: not to be sent */
 };
 
+/* The packet's stations, addresses and ports the other way round: no sum changes. Not 0: it is
+ * torn.
+ */
+static __always_inline int respond_turn(struct __sk_buff *skb, const struct frame *frame,
+					__u32 *first, __u32 *second)
+{
+	__u32 at = frame->ip_at + (frame->family == 4 ? 12 : 8);
+	int err;
+
+	err = bpf_skb_load_bytes(skb, 0, first, 6) || bpf_skb_load_bytes(skb, 6, second, 6) ||
+	      bpf_skb_store_bytes(skb, 0, second, 6, 0) || bpf_skb_store_bytes(skb, 6, first, 6, 0);
+	if (frame->family == 4)
+		err = err || bpf_skb_load_bytes(skb, at, first, 4) ||
+		      bpf_skb_load_bytes(skb, at + 4, second, 4) ||
+		      bpf_skb_store_bytes(skb, at, second, 4, 0) ||
+		      bpf_skb_store_bytes(skb, at + 4, first, 4, 0);
+	else
+		err = err || bpf_skb_load_bytes(skb, at, first, 16) ||
+		      bpf_skb_load_bytes(skb, at + 16, second, 16) ||
+		      bpf_skb_store_bytes(skb, at, second, 16, 0) ||
+		      bpf_skb_store_bytes(skb, at + 16, first, 16, 0);
+	at = frame->transport_at;
+	return err || bpf_skb_load_bytes(skb, at, first, 2) ||
+	       bpf_skb_load_bytes(skb, at + 2, second, 2) ||
+	       bpf_skb_store_bytes(skb, at, second, 2, 0) ||
+	       bpf_skb_store_bytes(skb, at + 2, first, 2, 0);
+}
+
+/*
+ * The ACK becomes a RST to either side: a copy goes in to the server, as the client's at the very
+ * byte that the server waits for (RFC 5961 3.2), and what leaves is the server's. The entry goes
+ * first: neither is to be translated. A global function: verified once.
+ */
+__noinline int respond_reset(struct __sk_buff *skb)
+{
+	struct respond_want *want;
+	struct frame *frame;
+	struct respond *r;
+	__u32 zero = 0, at, check_at;
+	__u16 from_be, to_be;
+	int err;
+
+	r = bpf_map_lookup_elem(&responses, &zero);
+	if (!r)
+		return RESPOND_TORN;
+	frame = &r->frame;
+	want = &r->want;
+	at = frame->transport_at;
+	check_at = at + 16;
+	translate_forget(&r->key);
+	err = bpf_skb_load_bytes(skb, at + 12, &from_be, sizeof(from_be));
+	to_be = from_be | dual_swap16(FRAME_RST);
+	err = err || bpf_l4_csum_replace(skb, check_at, from_be, to_be, sizeof(to_be)) ||
+	      bpf_skb_store_bytes(skb, at + 12, &to_be, sizeof(to_be), 0) ||
+	      translate_word(skb, check_at, at + 4, dual_swap32(frame->seq),
+			     dual_swap32(frame->ack)) ||
+	      translate_word(skb, check_at, at + 8, dual_swap32(frame->ack),
+			     dual_swap32(frame->seq)) ||
+	      respond_turn(skb, frame, r->options[0], r->options[1]) ||
+	      bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS) ||
+	      respond_turn(skb, frame, r->options[0], r->options[1]) ||
+	      translate_word(skb, check_at, at + 4, dual_swap32(frame->ack),
+			     dual_swap32(frame->seq + want->count.injected)) ||
+	      translate_word(skb, check_at, at + 8, dual_swap32(frame->seq),
+			     dual_swap32(frame->ack + want->count.swallowed));
+	if (err)
+		return RESPOND_TORN;
+	count_refusal(count_totals(want->listener), TPS_REFUSAL_RESET, want->reason);
+	return RESPOND_DONE;
+}
+
 /* An ACK without payload that leaves while an answer is wanted. A global function: verified once.
  */
 __noinline int respond(struct __sk_buff *skb)
@@ -254,6 +325,8 @@ __noinline int respond(struct __sk_buff *skb)
 	if (!splice || splice->ifindex != skb->ifindex)
 		return RESPOND_NOT;
 	respond_read(splice, want);
+	if (want->want == TPS_WANT_RESET)
+		return respond_fits(skb, frame, want, 0, &shift) ? respond_reset(skb) : RESPOND_NOT;
 	again = want->want == TPS_WANT_AGAIN;
 	bytes = answer_write(&r->text, &want->answer);
 	if (!want->want || (again && bytes != want->answer.bytes) ||

@@ -36,8 +36,8 @@ static __always_inline int gate_take(struct take *ret, __u32 number)
  * One transaction of the packet's source, on its unproven bucket: what anybody can forge. It costs
  * @weight transactions when that many may be in it and nobody can tell.
  */
-static __always_inline int gate_unproven(const struct frame *frame, __u32 number, __u32 why,
-					 __u32 weight)
+static __always_inline int gate_unproven(struct xdp_md *ctx, const struct frame *frame,
+					 __u32 number, __u32 why, __u32 weight)
 {
 	enum tps_verdict verdict;
 	struct take take = {};
@@ -59,7 +59,11 @@ static __always_inline int gate_unproven(const struct frame *frame, __u32 number
 	count_caller(who.slot, verdict, 1);
 	if (who.stranger && !who.limit)
 		count_stranger(who.stranger, verdict, 1);
-	return take_finish(&take, reason);
+	if (verdict == TPS_VERDICT_ALLOWED || verdict == TPS_VERDICT_WOULD_REFUSE)
+		return count_pass(take.of, reason);
+	if (why == TPS_REASON_SYN && take.listener->refusal == TPS_REFUSAL_RESET)
+		return refuse_syn(ctx, number, reason);
+	return count_drop(take.of, reason);
 }
 
 /* Of a source prefix that is banned by hand: all its traffic to a listener, unless its caller is
@@ -127,7 +131,8 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 		requests_syn(frame);
 	why = gate_unproven_reason(listener, frame, outcome);
 	if (why != TPS_REASON_MAX)
-		return gate_unproven(frame, number, why, gate_weight(listener, frame, outcome));
+		return gate_unproven(ctx, frame, number, why,
+				     gate_weight(listener, frame, outcome));
 	if (listener->protocol == TPS_PROTOCOL_HTTP && !(frame->flags & FRAME_RST) &&
 	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return requests_gate(ctx, frame, number);

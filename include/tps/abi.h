@@ -453,7 +453,7 @@ struct tps_splice {
 	__u32 injected_before;
 	__u32 asked_seq; /* the server's rcv_nxt at the latest answer, in the server's count */
 	__u32 edge_seq;  /* its snd_nxt then */
-	/* an answer that the server's next ACK is to become */
+	/* what the server's next ACK is to become */
 	__u32 want_seq; /* for the request that begins here, in the server's count */
 	__u32 want_ack; /* and that acked this, all that the server had sent */
 	__u32 want_bytes;
@@ -473,6 +473,7 @@ enum tps_want {
 	TPS_WANT_ANSWER,
 	TPS_WANT_CLOSE,
 	TPS_WANT_AGAIN, /* the latest answer once more */
+	TPS_WANT_RESET, /* a RST, to either side */
 };
 enum tps_splice_state {
 	TPS_SPLICE_OPEN,

@@ -55,7 +55,7 @@ slow_strangers()
 }
 
 # ask SOURCE [CURL OPTION...]: one request on a connection of its own; prints the status, or
-# "refused" when no answer comes.
+# "refused" when that is 429, or no answer comes.
 ask()
 {
 	local source=$1 server=$lab_server4 status
@@ -65,7 +65,7 @@ ask()
 	status=$(lab_run client curl -s -o /dev/null -w '%{http_code}' --interface "$source" \
 		--max-time "${ASK_SECONDS:-0.8}" "$@" "http://$server:${ASK_PORT:-8080}/") ||
 		true
-	[[ $status != 000 ]] || status=refused
+	[[ $status != 000 && $status != 429 ]] || status=refused
 	echo "$status"
 }
 

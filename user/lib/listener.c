@@ -165,11 +165,25 @@ static int cost_check(const struct tps_gate *gate, __u32 cost, struct tps_why *w
 
 /* A bit for each refusal that a protocol knows. */
 static const __u8 refusals_of[TPS_PROTOCOL_MAX] = {
-	[TPS_PROTOCOL_HTTP] =
-		1 << TPS_REFUSAL_DROP | 1 << TPS_REFUSAL_ANSWER | 1 << TPS_REFUSAL_CLOSE,
-	[TPS_PROTOCOL_TCP] = 1 << TPS_REFUSAL_DROP,
+	[TPS_PROTOCOL_HTTP] = 1 << TPS_REFUSAL_ANSWER | 1 << TPS_REFUSAL_CLOSE |
+			      1 << TPS_REFUSAL_RESET | 1 << TPS_REFUSAL_DROP,
+	[TPS_PROTOCOL_TCP] = 1 << TPS_REFUSAL_RESET | 1 << TPS_REFUSAL_DROP,
 	[TPS_PROTOCOL_UDP] = 1 << TPS_REFUSAL_DROP,
 };
+
+enum tps_refusal tps_refusal_default(enum tps_protocol protocol, enum tps_placement placement)
+{
+	if (placement == TPS_PLACEMENT_TRANSIT)
+		return TPS_REFUSAL_DROP;
+	switch (protocol) {
+	case TPS_PROTOCOL_HTTP:
+		return TPS_REFUSAL_ANSWER;
+	case TPS_PROTOCOL_TCP:
+		return TPS_REFUSAL_RESET;
+	default:
+		return TPS_REFUSAL_DROP;
+	}
+}
 
 static int words_check(const struct tps_listener *listener, struct tps_why *why)
 {

@@ -10,6 +10,10 @@
 
 #define TPS_KEY_HEADER_DEFAULT "X-API-Key"
 
+/* How a listener refuses when nothing else is asked: so that the client understands, where that can
+ * be. */
+enum tps_refusal tps_refusal_default(enum tps_protocol protocol, enum tps_placement placement);
+
 /* The number of the listener of that name, or -ENOENT. */
 int tps_listener_find(const struct tps_gate *gate, const char *name);
 /* The same, and @why says what to do. */

@@ -97,10 +97,10 @@ static int option_read(int option, struct given *given, struct tps_why *why)
 	}
 }
 
-/* What is given over what is there. */
+/* What is given over what is there. Another protocol or placement brings its own refusal. */
 static void merge(const struct given *given, struct tps_listener *listener)
 {
-	const struct tps_listener *from = &given->listener;
+	const struct tps_listener *from = &given->listener, was = *listener;
 
 	if (given->port) {
 		memcpy(listener->port, from->port, sizeof(listener->port));
@@ -110,10 +110,13 @@ static void merge(const struct given *given, struct tps_listener *listener)
 		listener->protocol = from->protocol;
 	if (given->mode)
 		listener->mode = from->mode;
-	if (given->refuse)
-		listener->refusal = from->refusal;
 	if (given->placement)
 		listener->placement = from->placement;
+	if (given->refuse)
+		listener->refusal = from->refusal;
+	else if (listener->protocol != was.protocol || listener->placement != was.placement)
+		listener->refusal =
+			tps_refusal_default(listener->protocol, listener->placement);
 	if (given->rate) {
 		listener->rate = from->rate;
 		if (!from->rate.period_s)
