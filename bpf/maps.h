@@ -187,6 +187,15 @@ struct {
 	__type(value, __u32);
 } spliced_ports SEC(".maps");
 
+/* the same; how many have this source, by tps_spliced_source() */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TPS_SPLICED_SOURCES_MAX);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u32);
+} spliced_sources SEC(".maps");
+
 /* the gate */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -122,18 +122,21 @@ __noinline int refuse_shrink(struct xdp_md *ctx, struct frame *frame, __u32 seq,
 static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
 {
 	struct tps_splice *splice = bpf_map_lookup_elem(&spliced, &frame->flow);
+	__u32 *port, *source, zero = 0;
 	struct respond *r;
-	__u32 *count, zero = 0;
 
 	if (splice)
 		return splice;
-	count = translate_port(frame->flow.destination_port_be);
+	port = translate_port(frame->flow.destination_port_be);
+	source = translate_source(&frame->flow);
 	r = bpf_map_lookup_elem(&responses, &zero);
-	if (!count || !r)
+	if (!port || !source || !r || *source >= TPS_SPLICED_PER_SOURCE_MAX)
 		return NULL;
-	__sync_fetch_and_add(count, 1);
+	__sync_fetch_and_add(port, 1);
+	__sync_fetch_and_add(source, 1);
 	if (bpf_map_update_elem(&spliced, &frame->flow, r->none, BPF_NOEXIST)) {
-		__sync_fetch_and_add(count, -1);
+		__sync_fetch_and_add(port, -1);
+		__sync_fetch_and_add(source, -1);
 		return NULL;
 	}
 	splice = bpf_map_lookup_elem(&spliced, &frame->flow);
@@ -323,6 +326,9 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	r = bpf_map_lookup_elem(&responses, &zero);
 	if (!r || !splice->swallowed || splice->ifindex != ctx->ingress_ifindex)
 		return -1;
+	if (splice->tagged &&
+	    frame->ip_at == FRAME_ETHERNET_BYTES) /* the device took its tag off */
+		return -1;
 	n = &r->count;
 	tcp = &r->tcp;
 	if (!refuse_read(ctx, frame, tcp, &window) || !refuse_stations(ctx, frame, r->head))
@@ -464,6 +470,17 @@ static __always_inline int refuse_ended(struct xdp_md *ctx, struct frame *frame,
 	return count_tx(of, TPS_REASON_ENDED);
 }
 
+/* The client's side of the end. Once the server's FIN, which acked the client's, is acked in its
+ * turn, neither has anything to send again. Not 0: so it is. */
+static __always_inline int refuse_ends(struct tps_splice *splice, const struct frame *frame)
+{
+	if (frame->flags & FRAME_FIN) {
+		splice->client_end = frame->seq + frame->payload_bytes + 1;
+		splice->ending |= TPS_SPLICE_CLIENT_FIN;
+	}
+	return splice->ending & TPS_SPLICE_BOTH_FIN && frame->ack == splice->server_end;
+}
+
 /* Will the host end the connection for this RST (RFC 5961 3.2: at the very byte), or is it gone? */
 static __always_inline int refuse_is_reset(struct xdp_md *ctx, const struct frame *frame)
 {
@@ -536,7 +553,7 @@ __noinline int refuse_arriving(struct xdp_md *ctx)
 	frame->unacked = !splice_acked(&n, frame->ack);
 	if (!translate_inward(ctx, &n, frame, seq, splice_ack_inward(&n, frame->ack)))
 		return count_drop(count_totals(splice->listener), TPS_REASON_NO_SPLICE);
-	if (frame->flags & FRAME_RST && refuse_is_reset(ctx, frame))
+	if (refuse_ends(splice, frame) || (frame->flags & FRAME_RST && refuse_is_reset(ctx, frame)))
 		translate_forget(&frame->flow);
 	return -1;
 }

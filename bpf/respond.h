@@ -333,6 +333,7 @@ __noinline int respond(struct __sk_buff *skb)
 	    (!again && !respond_fits(skb, frame, want, bytes, &shift)))
 		return RESPOND_NOT;
 	splice->window_be = frame->window_be;
+	splice->tagged = skb->vlan_present != 0;
 	if (!respond_options(skb, frame, r->options[0], r->options[1]))
 		return RESPOND_NOT;
 	seq = again ? want->count.edge_seq + want->count.injected_before
@@ -387,8 +388,12 @@ __noinline int respond_leaving(struct __sk_buff *skb)
 	translate_read(splice, &n);
 	splice->window_be = frame->window_be;
 	splice->used_jiffies = bpf_jiffies64();
-	if (frame->flags & FRAME_FIN)
-		splice->ending = 1;
+	if (frame->flags & FRAME_FIN) {
+		splice->server_end = frame->seq + frame->payload_bytes + 1;
+		splice->ending |= TPS_SPLICE_SERVER_FIN;
+		if (splice->ending & TPS_SPLICE_CLIENT_FIN && frame->ack == splice->client_end)
+			splice->ending |= TPS_SPLICE_BOTH_FIN;
+	}
 	if (!n.swallowed && !n.injected)
 		return TC_ACT_UNSPEC;
 	if (translate_outward(skb, &n, frame))

@@ -13,6 +13,7 @@
 #include "frame.h"
 #include "identify.h"
 #include "maps.h"
+#include "quoted.h"
 #include "refuse.h"
 #include "requests.h"
 #include "respond.h"
@@ -195,6 +196,10 @@ int gate(struct xdp_md *ctx)
 		dual_reload();
 		if (frame->action >= 0)
 			return frame->action;
+	} else if (frame->outcome == FRAME_NOT_TRANSPORT &&
+		   (frame->ip.next == QUOTED_PROTO_ICMP || frame->ip.next == QUOTED_PROTO_ICMPV6)) {
+		quoted_arriving(ctx);
+		dual_reload();
 	}
 	outcome = frame->outcome;
 	if (settings->paused)

@@ -56,12 +56,21 @@ static __always_inline __u32 *translate_port(__u16 port_be)
 	return bpf_map_lookup_elem(&spliced_ports, &port);
 }
 
+static __always_inline __u32 *translate_source(const struct tps_flow_key *key)
+{
+	__u32 index = tps_spliced_source(key->source_be);
+
+	return bpf_map_lookup_elem(&spliced_sources, &index);
+}
+
 static __always_inline void translate_forget(const struct tps_flow_key *key)
 {
-	__u32 *count = translate_port(key->destination_port_be);
+	__u32 *port = translate_port(key->destination_port_be), *source = translate_source(key);
 
-	if (!bpf_map_delete_elem(&spliced, key) && count)
-		__sync_fetch_and_add(count, -1);
+	if (bpf_map_delete_elem(&spliced, key) || !port || !source)
+		return;
+	__sync_fetch_and_add(port, -1);
+	__sync_fetch_and_add(source, -1);
 }
 
 /* How long an entry is kept after the last segment: of a connection that is open, until nobody can

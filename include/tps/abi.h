@@ -28,12 +28,13 @@
 #define TPS_HEADER_NAME_MAX 32 /* bytes of a key header's name */
 #define TPS_KEY_BYTES_MAX 128  /* bytes of an API key */
 #define TPS_COST_MAX 1000
-#define TPS_VLAN_TAGS_MAX 8      /* Linux strips any number of VID 0 */
-#define TPS_IPV6_HEADERS_MAX 8   /* extension headers before the transport header */
-#define TPS_BAN_LENGTHS_MAX 33   /* different prefix lengths of bans, per family */
-#define TPS_CARRY_BYTES 192      /* of an incomplete line of a request head */
-#define TPS_HEAD_BYTES_MAX 32768 /* a longer request head is undecided */
-#define TPS_CHARGES_MAX 4        /* different callers named in one segment */
+#define TPS_VLAN_TAGS_MAX 8             /* Linux strips any number of VID 0 */
+#define TPS_IPV6_HEADERS_MAX 8          /* extension headers before the transport header */
+#define TPS_BAN_LENGTHS_MAX 33          /* different prefix lengths of bans, per family */
+#define TPS_CARRY_BYTES 192             /* of an incomplete line of a request head */
+#define TPS_HEAD_BYTES_MAX 32768        /* a longer request head is undecided */
+#define TPS_CHARGES_MAX 4               /* different callers named in one segment */
+#define TPS_SPLICED_PER_SOURCE_MAX 4096 /* spliced connections of one cell of spliced_sources */
 
 /* ---- words --------------------------------------------------------------------------------- */
 
@@ -463,11 +464,28 @@ struct tps_splice {
 	__u8 window_shift; /* the client's window scale */
 	__u8 listener;
 	__u8 reason;              /* enum tps_reason: why it is refused */
-	__u8 ending;              /* the server has sent its FIN */
+	__u8 ending;              /* TPS_SPLICE_*_FIN: who has ended its side */
 	__u16 window_be;          /* as the server's last segment had it */
 	struct tps_answer answer; /* the wanted one, or the latest that was given */
-	__u32 unacked;            /* the client has not acked the latest answer */
+	__u32 client_end;         /* the byte behind the client's FIN, in the server's count */
+	__u32 server_end;         /* the byte behind the server's */
+	__u8 unacked;             /* the client has not acked the latest answer */
+	__u8 tagged; /* leaves with a VLAN tag that stands beside the packet (skb->vlan_tci) */
+	__u16 zero;
 };
+#define TPS_SPLICE_CLIENT_FIN 0x01
+#define TPS_SPLICE_SERVER_FIN 0x02
+#define TPS_SPLICE_BOTH_FIN 0x04 /* and the server's acks the client's */
+
+/* spliced_sources: array by the client's address (IPv6: its /64), scattered, so that no source
+ * fills `spliced` by itself. */
+#define TPS_SPLICED_SOURCES_MAX 4096
+static inline __attribute__((always_inline)) __u32 tps_spliced_source(const __u32 source_be[4])
+{
+	__u32 word = source_be[0] | source_be[1] ? source_be[0] ^ source_be[1] : source_be[3];
+
+	return word * 0x9e3779b1u >> 20; /* Knuth, TAOCP 6.4: multiplicative hashing */
+}
 enum tps_want {
 	TPS_WANT_NOTHING,
 	TPS_WANT_ANSWER,
@@ -524,6 +542,6 @@ TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
 TPS_ASSERT_SIZE(tps_flow, 336);
 TPS_ASSERT_SIZE(tps_answer, 48);
-TPS_ASSERT_SIZE(tps_splice, 128);
+TPS_ASSERT_SIZE(tps_splice, 136);
 
 #endif

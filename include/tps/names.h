@@ -41,6 +41,7 @@
 	X(handshakes, 16384) \
 	X(spliced, 65536) \
 	X(spliced_ports, 0) \
+	X(spliced_sources, 0) \
 	X(totals, 0)
 
 /* Of these, the arrays by slot follow `callers`: they are not set by themselves. */

@@ -160,17 +160,24 @@ int tps_splices_end(const struct tps_gate *gate, __u32 ifindex, size_t *ret_ende
 	return failed;
 }
 
+static void count_down(struct tps_spliced_count *count)
+{
+	__atomic_fetch_sub(&count->connections, 1, __ATOMIC_RELAXED);
+}
+
 int tps_splices_forget(const struct tps_gate *gate, __u32 ifindex)
 {
 	_cleanup_splices_ struct splices splices = {};
 	int err = splices_read(gate, ifindex, &splices);
 
 	for (size_t i = 0; !err && i < splices.count; i++) {
-		__u16 port = ntohs(splices.keys[i].destination_port_be);
+		const struct tps_flow_key *key = &splices.keys[i];
+		__u16 port = ntohs(key->destination_port_be);
 
-		if (!bpf_map_delete_elem(gate->map_fd[TPS_MAP_spliced], &splices.keys[i]))
-			__atomic_fetch_sub(&gate->spliced_ports[port].connections, 1,
-					   __ATOMIC_RELAXED);
+		if (bpf_map_delete_elem(gate->map_fd[TPS_MAP_spliced], key))
+			continue;
+		count_down(&gate->spliced_ports[port]);
+		count_down(&gate->spliced_sources[tps_spliced_source(key->source_be)]);
 	}
 	return err;
 }

@@ -28,7 +28,9 @@ static const struct {
 	{TPS_MAP_tiers, offsetof(struct tps_gate, tiers), sizeof(struct tps_tier)},
 	{TPS_MAP_limits, offsetof(struct tps_gate, limits), sizeof(struct tps_limit)},
 	{TPS_MAP_spliced_ports, offsetof(struct tps_gate, spliced_ports),
-	 sizeof(struct tps_spliced_port)},
+	 sizeof(struct tps_spliced_count)},
+	{TPS_MAP_spliced_sources, offsetof(struct tps_gate, spliced_sources),
+	 sizeof(struct tps_spliced_count)},
 };
 #define MAPPED_COUNT (sizeof(mapped) / sizeof(*mapped))
 

@@ -31,8 +31,8 @@ struct tps_port {
 	__u32 zero;
 };
 
-/* The same of spliced_ports. */
-struct tps_spliced_port {
+/* The same of spliced_ports and spliced_sources. */
+struct tps_spliced_count {
 	__u32 connections;
 	__u32 zero;
 };
@@ -49,11 +49,12 @@ struct tps_gate {
 	char *root;    /* NULL when nothing is pinned */
 	/* mapped: read-only when access is TPS_READ */
 	struct tps_control *control;
-	struct tps_port *ports;                 /* TPS_PORTS_MAX, by TPS_PORT_INDEX */
-	struct tps_listener *listeners;         /* TPS_LISTENERS_MAX */
-	struct tps_tier *tiers;                 /* TPS_TIERS_MAX */
-	struct tps_limit *limits;               /* capacity[TPS_MAP_limits] */
-	struct tps_spliced_port *spliced_ports; /* by port */
+	struct tps_port *ports;                    /* TPS_PORTS_MAX, by TPS_PORT_INDEX */
+	struct tps_listener *listeners;            /* TPS_LISTENERS_MAX */
+	struct tps_tier *tiers;                    /* TPS_TIERS_MAX */
+	struct tps_limit *limits;                  /* capacity[TPS_MAP_limits] */
+	struct tps_spliced_count *spliced_ports;   /* by port */
+	struct tps_spliced_count *spliced_sources; /* by tps_spliced_source() */
 };
 
 struct tps_gate_options {
