@@ -159,3 +159,25 @@ tiny='429:problem 200:ok 429:problem 200:ok 429:problem 200:ok 429:problem 200:o
 	run cat "$lab_dir/odd"
 	assert_line '429:problem 200:ok 200:ok 429:problem 200:ok'
 }
+
+# icmps_astray: ICMP errors about bytes that the server, as it counts, has not sent.
+icmps_astray()
+{
+	lab_run server nstat -asz TcpExtOutOfWindowIcmps | awk '$1 == "TcpExtOutOfWindowIcmps" {print $2}'
+}
+
+@test "an ICMP error about an answered connection is the server's to believe" {
+	local where before
+
+	for where in '' v6; do
+		before=$(icmps_astray)
+		run odd quoted_error $where
+		assert_output '429:problem 429:problem 200:ok 200:ok'
+		assert_equal "$(icmps_astray)" "$before"
+		run odd quoted_error_astray $where
+		assert_output '429:problem 429:problem 200:ok 200:ok'
+		assert_equal "$(icmps_astray)" $((before + 1))
+	done
+	# and it was about the way to the client
+	lab_run server ip route get 203.0.113.40 | grep 'mtu 1400'
+}

@@ -248,6 +248,52 @@ def old_copy(*where):
     return asked(talk).close() if not talk.ended else talk.close()
 
 
+def received(sock):
+    """The next byte that the client wants of the server, as the client counts (tcp(7), repair)."""
+    repair, queue, queue_seq, receive_queue, off_without_probe = 19, 20, 21, 1, -1
+    sock.setsockopt(socket.IPPROTO_TCP, repair, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, queue, receive_queue)
+    seq = sock.getsockopt(socket.IPPROTO_TCP, queue_seq) & 0xffffffff
+    sock.setsockopt(socket.IPPROTO_TCP, repair, off_without_probe)
+    return seq
+
+
+def too_big(source, server, port, own_port, seq):
+    """Tells the server that its segment @seq was too big for the way to the client (RFC 1191,
+    RFC 4443 3.2)."""
+    quoted = struct.pack("!HHIIHHHH", port, own_port, seq, 0, 0x5010, 0, 0, 0)
+    if ":" in server:
+        quoted = struct.pack("!IHBB16s16s", 6 << 28, 20, 6, 64, socket.inet_pton(socket.AF_INET6, server),
+                             socket.inet_pton(socket.AF_INET6, source)) + quoted
+        raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        message = struct.pack("!BBHI", 2, 0, 0, 1400) + quoted  # the kernel sums
+    else:
+        quoted = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0x4000, 64, 6, 0, socket.inet_aton(server),
+                             socket.inet_aton(source)) + quoted
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        message = struct.pack("!BBHHH", 3, 4, 0, 0, 1400) + quoted
+        total = sum(struct.unpack(f"!{len(message) // 2}H", message))
+        total = (total & 0xffff) + (total >> 16)
+        total = ~((total & 0xffff) + (total >> 16)) & 0xffff
+        message = message[:2] + struct.pack("!H", total) + message[4:]
+    raw.bind((source, 0))
+    raw.sendto(message, (server, 0))
+    raw.close()
+
+
+def quoted_error(source, server, port, off=0):
+    talk = Talk(source, server, port)
+    talk.send(ask()).hear().send(ask()).hear()
+    asked(talk)
+    too_big(source, server, port, talk.sock.getsockname()[1], received(talk.sock) + off & 0xffffffff)
+    asked(talk)
+    return talk.close()
+
+
+def quoted_error_astray(*where):
+    return quoted_error(*where, off=1 << 20)
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 5 or sys.argv[1].startswith("_"):
         sys.exit(__doc__)

@@ -115,8 +115,7 @@ static void merge(const struct given *given, struct tps_listener *listener)
 	if (given->refuse)
 		listener->refusal = from->refusal;
 	else if (listener->protocol != was.protocol || listener->placement != was.placement)
-		listener->refusal =
-			tps_refusal_default(listener->protocol, listener->placement);
+		listener->refusal = tps_refusal_default(listener->protocol, listener->placement);
 	if (given->rate) {
 		listener->rate = from->rate;
 		if (!from->rate.period_s)
