@@ -525,6 +525,36 @@ static void transit_refuses_by_drop_alone(void **state)
 	assert_transactions(HTTP, 2, 2);
 }
 
+/* Even where a socket of this host's has the connection: its packets may leave by another device.
+ */
+static void transit_refuses_by_drop_alone_beside_a_socket(void **state)
+{
+	struct harness_listener listener = {
+		.protocol = TPS_PROTOCOL_HTTP,
+		.ports = {HTTP_PORT},
+		.placement = TPS_PLACEMENT_TRANSIT,
+		.refusal = TPS_REFUSAL_ANSWER,
+		.cost = HARNESS_DEFAULT_BURST + 1,
+	};
+	struct packet packet = asks(GET);
+	struct packet syn_ack = {
+		.source = packet.destination,
+		.destination = packet.source,
+		.source_port = packet.destination_port,
+		.destination_port = packet.source_port,
+		.seq = packet.ack - 1,
+		.ack = packet.seq,
+		.flags = PACKET_SYN | PACKET_ACK,
+	};
+
+	harness_set_listener(&h, HTTP, &listener);
+	harness_run_egress(&h, &syn_ack);
+	dropped(&packet);
+	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_NO_HANDSHAKE), 0);
+	refuse_all_by(TPS_REFUSAL_ANSWER);
+	asked(&packet, TPS_WANT_ANSWER, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest cases[] = {
@@ -586,6 +616,8 @@ int main(void)
 			     refusal_by_drop_drops_on_an_answered_connection_too),
 		CASE("a listener of placement transit refuses by drop alone",
 		     transit_refuses_by_drop_alone),
+		REFUSED_CASE("a listener of placement transit refuses by drop beside a socket too",
+			     transit_refuses_by_drop_alone_beside_a_socket),
 	};
 
 	return cmocka_run_group_tests_name("refusals", cases, http_group_open, http_group_close);
