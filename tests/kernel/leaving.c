@@ -584,6 +584,25 @@ static void server_that_has_spoken_meanwhile_gives_no_answer(void **state)
 	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_ANSWER, TPS_REASON_LIMIT), 0);
 }
 
+/* The request came again and passed, before the server's ACK left. */
+static void request_that_passes_meanwhile_has_no_answer(void **state)
+{
+	struct packet packet = asks(GET), again = packet;
+	struct turned stand_in;
+
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	stand_in = t;
+	refuse_by(TPS_REFUSAL_ANSWER, 1);
+	expect_turn(&again, HTTP, TPS_ACTION_PASS, TPS_REASON_ALLOWED);
+	t = stand_in;
+	deliver();
+	server_sent();
+	assert_int_equal(t.now.payload_bytes, 0);
+	assert_int_equal(t.now.ack, packet.seq);
+	assert_int_equal(splice_now().swallowed, 0);
+	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_ANSWER, TPS_REASON_LIMIT), 0);
+}
+
 /* Another connection's ACK meanwhile is its own. */
 static void ack_of_another_connection_is_no_answer(void **state)
 {
@@ -718,6 +737,8 @@ int main(void)
 			  servers_ack_without_timestamps_becomes_the_answer),
 		REAL_CASE("a server that has spoken meanwhile gives no answer",
 			  server_that_has_spoken_meanwhile_gives_no_answer),
+		REAL_CASE("a request that passes meanwhile has no answer beside its response",
+			  request_that_passes_meanwhile_has_no_answer),
 		REAL_CASE("an ACK of another connection is no answer",
 			  ack_of_another_connection_is_no_answer),
 		REAL_CASE("a request behind 21 answers reaches the server whole, and its response "

@@ -152,6 +152,98 @@ static void request_on_a_new_socket_is_not_answered_before_its_handshake(void **
 	live_close(&remote);
 }
 
+/* The client sends it again, and it passes whole: the server's ACK must not become an answer beside
+ * its response. */
+static void answer_is_wanted_no_more_once_the_request_passes(void **state)
+{
+	struct packet packet = asks(GET);
+
+	asked(&packet, TPS_WANT_ANSWER, true);
+	packet.payload = NULL;
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
+	assert_int_equal(splice_now().want, TPS_WANT_ANSWER);
+	refuse_by(TPS_REFUSAL_ANSWER, 1);
+	packet.payload = GET;
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_ALLOWED);
+	assert_identical();
+	assert_int_equal(splice_now().want, TPS_WANT_NOTHING);
+}
+
+/* ---- what it tells -----------------------------------------------------------------------------
+ */
+
+static void assert_tells(enum tps_reason reason, const char *name, __u32 least_s, __u32 most_s)
+{
+	struct tps_answer answer = splice_now().answer;
+
+	assert_int_equal(splice_now().reason, reason);
+	assert_string_equal(answer.name, name);
+	assert_in_range(answer.retry_s, least_s, most_s);
+}
+
+/* A frozen limit has its next token in 71 s. */
+static void answer_tells_when_the_stranger_has_its_next_token(void **state)
+{
+	struct packet packet;
+
+	refuse_by(TPS_REFUSAL_ANSWER, 1);
+	harness_set_tier(&h, 0, limit_frozen(1));
+	assert_passes(GET);
+	answer();
+	packet = asks(GET);
+	asked(&packet, TPS_WANT_ANSWER, true);
+	assert_tells(TPS_REASON_LIMIT, "tier-0", 70, 71);
+}
+
+static void answer_tells_when_the_caller_has_its_next_token(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 1);
+	struct packet packet;
+
+	refuse_by(TPS_REFUSAL_ANSWER, 1);
+	harness_set_tier(&h, 3, limit_frozen(9));
+	harness_set_tier_of(&h, gold, 3);
+	assert_passes(GET_KEY("gold"));
+	answer();
+	packet = asks(GET_KEY("gold"));
+	asked(&packet, TPS_WANT_ANSWER, true);
+	assert_tells(TPS_REASON_LIMIT, "tier-3", 70, 71);
+}
+
+static void answer_tells_how_long_the_ban_lasts(void **state)
+{
+	struct tps_slot gold = add_keyed("gold", 10);
+	struct packet packet = asks(GET_KEY("gold"));
+
+	refuse_by(TPS_REFUSAL_ANSWER, 1);
+	harness_ban_caller(&h, gold, harness_now_ns() + 10 * BUCKET_NS_PER_SEC);
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_BANNED_CALLER);
+	assert_asked(TPS_WANT_ANSWER, true);
+	assert_tells(TPS_REASON_BANNED_CALLER, "tier-0", 9, 10);
+	harness_ban_caller(&h, gold, ~0ULL);
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_BANNED_CALLER);
+	assert_tells(TPS_REASON_BANNED_CALLER, "tier-0", 86400, 86400);
+}
+
+static void answer_tells_of_the_listeners_limit(void **state)
+{
+	struct harness_listener listener = {
+		.protocol = TPS_PROTOCOL_HTTP,
+		.ports = {HTTP_PORT},
+		.refusal = TPS_REFUSAL_ANSWER,
+		.limit = limit_frozen(1),
+	};
+	struct packet packet;
+
+	harness_set_listener(&h, HTTP, &listener);
+	assert_passes(GET);
+	answer();
+	packet = asks(GET);
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LISTENER_LIMIT);
+	assert_asked(TPS_WANT_ANSWER, true);
+	assert_tells(TPS_REASON_LISTENER_LIMIT, "listener", 70, 71);
+}
+
 /* ---- whether the connection lives on -----------------------------------------------------------
  */
 
@@ -175,6 +267,7 @@ static void one_request_alone_is_answered_else_the_connection_ends(void **state)
 		{GET HEAD, TPS_WANT_CLOSE, false},
 		{GET "GET / HT", TPS_WANT_CLOSE, false},
 		{GET_WITH("Connection: close"), TPS_WANT_CLOSE, true},
+		{GET_WITH("Connection: keep-alive"), TPS_WANT_ANSWER, true},
 		{"GET / HTTP/1.0\r\nHost: api.example.com\r\n\r\n", TPS_WANT_CLOSE, true},
 		{GET_WITH(" folded"), TPS_WANT_CLOSE, false},
 	};
@@ -573,6 +666,16 @@ int main(void)
 		REFUSED_CASE("a request right behind the SYN-ACK waits for the server's ACK, and a "
 			     "forged one is dropped",
 			     request_on_a_new_socket_is_not_answered_before_its_handshake),
+		REFUSED_CASE("an answer is wanted no more once the request passes",
+			     answer_is_wanted_no_more_once_the_request_passes),
+		REFUSED_CASE("an answer tells when the stranger has its next token",
+			     answer_tells_when_the_stranger_has_its_next_token),
+		REFUSED_CASE("an answer tells when the caller has its next token",
+			     answer_tells_when_the_caller_has_its_next_token),
+		REFUSED_CASE("an answer tells how long a ban lasts",
+			     answer_tells_how_long_the_ban_lasts),
+		REFUSED_CASE("an answer tells of the listener's limit",
+			     answer_tells_of_the_listeners_limit),
 		REFUSED_CASE("one request alone keeps its connection, anything else ends it",
 			     one_request_alone_is_answered_else_the_connection_ends),
 		REFUSED_CASE("a listener that closes ends the connection",
