@@ -169,6 +169,25 @@ static void answer_is_wanted_no_more_once_the_request_passes(void **state)
 	assert_int_equal(splice_now().want, TPS_WANT_NOTHING);
 }
 
+/* The table never evicts. Who found no room is refused by drop; who is in it is not forgotten. */
+static void full_table_refuses_by_drop(void **state)
+{
+	static const struct harness_sizes one = {.spliced = 1};
+	struct packet packet = asks(GET);
+	struct live other;
+
+	case_open_sized(&one);
+	refuse_all_by(TPS_REFUSAL_ANSWER);
+	asked(&packet, TPS_WANT_ANSWER, true);
+	live_open(&other, &h, http_listener, CLIENT, SERVER, HTTP_PORT);
+	packet = live_packet(&other);
+	packet.payload = GET;
+	dropped(&packet);
+	live_close(&other);
+	packet = asks(GET);
+	asked(&packet, TPS_WANT_ANSWER, true);
+}
+
 /* ---- what it tells -----------------------------------------------------------------------------
  */
 
@@ -668,6 +687,8 @@ int main(void)
 			     request_on_a_new_socket_is_not_answered_before_its_handshake),
 		REFUSED_CASE("an answer is wanted no more once the request passes",
 			     answer_is_wanted_no_more_once_the_request_passes),
+		REFUSED_CASE("a full table refuses by drop, and forgets nobody",
+			     full_table_refuses_by_drop),
 		REFUSED_CASE("an answer tells when the stranger has its next token",
 			     answer_tells_when_the_stranger_has_its_next_token),
 		REFUSED_CASE("an answer tells when the caller has its next token",

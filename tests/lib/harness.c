@@ -46,6 +46,8 @@ static void size_maps(const struct tps_bpf *gate, const struct harness_sizes *si
 	resize(gate->maps.sources4, sizes->sources);
 	resize(gate->maps.sources6, sizes->sources);
 	resize(gate->maps.bans, sizes->bans);
+	if (sizes->spliced)
+		resize(gate->maps.spliced, sizes->spliced);
 	/* a plain hash, so that it can be full: an LRU one evicts */
 	if (sizes->strangers_fill_up && bpf_map__set_type(gate->maps.strangers, BPF_MAP_TYPE_HASH))
 		err(1, "gate: strangers");

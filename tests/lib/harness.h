@@ -33,6 +33,7 @@ struct harness_sizes {
 	__u32 keys;
 	__u32 sources;
 	__u32 bans;
+	__u32 spliced;          /* 0: as many as the gate has by itself */
 	bool strangers_fill_up; /* no stranger is evicted: the table can be full */
 };
 
