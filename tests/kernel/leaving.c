@@ -541,6 +541,38 @@ static void servers_ack_becomes_an_answer_that_closes(void **state)
 	assert_first_answer(&packet, true);
 }
 
+static void servers_ack_becomes_a_reset(int family)
+{
+	struct packet packet;
+	struct tps_splice splice;
+	char byte;
+
+	if (family == 6)
+		over_ipv6();
+	packet = asks(GET);
+	refuse_all_by(TPS_REFUSAL_RESET);
+	ask(&packet);
+	assert_int_equal(t.now.flags, PACKET_RST | PACKET_ACK);
+	assert_int_equal(t.now.seq, packet.ack);
+	assert_int_equal(t.now.payload_bytes, 0);
+	assert_int_equal(recv(c.server, &byte, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	assert_int_equal(recv(c.client, &byte, 1, 0), -1);
+	assert_int_equal(errno, ECONNRESET);
+	assert_false(harness_splice(&h, &packet, &splice));
+	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_RESET, TPS_REASON_LIMIT), 1);
+}
+
+static void servers_ack_becomes_a_reset4(void **state)
+{
+	servers_ack_becomes_a_reset(4);
+}
+
+static void servers_ack_becomes_a_reset6(void **state)
+{
+	servers_ack_becomes_a_reset(6);
+}
+
 static void set_timestamps(const char *value)
 {
 	FILE *file = fopen("/proc/sys/net/ipv4/tcp_timestamps", "w");
@@ -733,6 +765,10 @@ int main(void)
 			  servers_ack_becomes_the_answer_over_ipv6),
 		REAL_CASE("a real server's ACK becomes an answer that closes",
 			  servers_ack_becomes_an_answer_that_closes),
+		REAL_CASE("a real server's ACK becomes a reset of either side",
+			  servers_ack_becomes_a_reset4),
+		REAL_CASE("a real server's ACK becomes a reset of either side over IPv6",
+			  servers_ack_becomes_a_reset6),
 		REAL_CASE("a real server's ACK without timestamps becomes the answer",
 			  servers_ack_without_timestamps_becomes_the_answer),
 		REAL_CASE("a server that has spoken meanwhile gives no answer",

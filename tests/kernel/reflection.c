@@ -92,6 +92,7 @@ static void forge(const struct packet *from, void (*vary)(struct packet *), int 
 	assert_int_equal(harness_splices_of_port(&h, HTTP_PORT), 0);
 	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_ANSWER, TPS_REASON_LIMIT), 0);
 	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_CLOSE, TPS_REASON_LIMIT), 0);
+	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_RESET, TPS_REASON_LIMIT), 0);
 }
 
 /* The same by each refusal; and what is not forged is answered. */
@@ -99,9 +100,9 @@ static void forge_by_each_refusal(const struct packet *from, void (*vary)(struct
 {
 	struct packet packet = asks(GET_LONG);
 
-	for (int refusal = TPS_REFUSAL_ANSWER; refusal <= TPS_REFUSAL_CLOSE; refusal++) {
+	for (int refusal = TPS_REFUSAL_ANSWER; refusal <= TPS_REFUSAL_RESET; refusal++) {
 		refuse_all_by(refusal);
-		forge(from, vary, FORGERIES / 2);
+		forge(from, vary, FORGERIES / 3 + 1);
 	}
 	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
 	assert_int_equal(t.now.payload_bytes, 1);
@@ -226,14 +227,14 @@ static void forge_spliced(void (*vary)(struct packet *))
 	struct packet packet = spliced_asks(GET_LONG);
 	struct tps_splice before, after;
 
-	for (int refusal = TPS_REFUSAL_ANSWER; refusal <= TPS_REFUSAL_CLOSE; refusal++) {
+	for (int refusal = TPS_REFUSAL_ANSWER; refusal <= TPS_REFUSAL_RESET; refusal++) {
 		struct packet forged = packet;
 
 		refuse_all_by(refusal);
 		splice_open();
 		before = splice_now();
 		genuine = packet;
-		for (int i = 0; i < FORGERIES / 2; i++) {
+		for (int i = 0; i < FORGERIES / 3 + 1; i++) {
 			vary(&forged);
 			assert_int_not_equal(harness_run(&h, &forged), XDP_TX);
 		}

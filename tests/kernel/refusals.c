@@ -322,6 +322,14 @@ static void while_draining_each_answer_ends_its_connection(void **state)
 	asked(&packet, TPS_WANT_ANSWER, true);
 }
 
+static void listener_that_resets_wants_a_reset(void **state)
+{
+	struct packet packet = asks(GET);
+
+	refuse_all_by(TPS_REFUSAL_RESET);
+	asked(&packet, TPS_WANT_RESET, true);
+}
+
 /* The server knows how it began. */
 static void last_part_of_a_head_ends_the_connection(void **state)
 {
@@ -611,6 +619,67 @@ static void refusal_by_drop_drops_on_an_answered_connection_too(void **state)
 	assert_int_equal(splice_now().swallowed, SWALLOWED);
 }
 
+/* ---- a connection attempt -----------------------------------------------------------------------
+ */
+
+static void set_tcp(enum tps_refusal refusal)
+{
+	struct harness_listener listener = {
+		.protocol = TPS_PROTOCOL_TCP,
+		.ports = {TCP_PORT},
+		.refusal = refusal,
+		.cost = HARNESS_DEFAULT_BURST + 1,
+	};
+
+	harness_set_listener(&h, TCP, &listener);
+}
+
+/* As a closed port answers, and no larger than the SYN. */
+static void refused_syn_becomes_a_reset(void **state)
+{
+	set_tcp(TPS_REFUSAL_RESET);
+	for (int shape = 0; shape < SHAPES; shape++) {
+		struct packet packet = shaped(syn(shape & 1 ? STRANGER6 : STRANGER), shape);
+
+		expect_turn(&packet, TCP, TPS_ACTION_TX, TPS_REASON_LIMIT);
+		assert_way_back();
+		assert_int_equal(t.now.flags, PACKET_RST | PACKET_ACK);
+		assert_int_equal(t.now.seq, 0);
+		assert_int_equal(t.now.ack, t.was.seq + 1);
+		assert_int_equal(t.now.option_bytes, 0);
+		assert_int_equal(t.now.payload_bytes, 0);
+		assert_true(t.len <= t.len_before);
+		assert_int_equal(harness_refusals(&h, TCP, TPS_REFUSAL_RESET, TPS_REASON_LIMIT),
+				 shape + 1);
+	}
+	assert_transactions(TCP, 0, SHAPES);
+}
+
+/* Nor is what is no SYN alone: whoever's address it is would be told of it. */
+static void syn_draws_a_reset_only_where_the_listener_says_so(void **state)
+{
+	static const enum tps_refusal others[] = {TPS_REFUSAL_DROP, TPS_REFUSAL_ANSWER,
+						  TPS_REFUSAL_CLOSE};
+	struct packet packet = syn(STRANGER);
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		set_tcp(others[i]);
+		expect_turn(&packet, TCP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
+	}
+	set_tcp(TPS_REFUSAL_RESET);
+	packet.flags = PACKET_SYN | PACKET_ACK;
+	expect_turn(&packet, TCP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
+	assert_identical();
+	packet.flags = PACKET_RST;
+	expect_turn(&packet, TCP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
+	assert_identical();
+	harness_observe(&h, true);
+	packet.flags = PACKET_SYN;
+	expect_turn(&packet, TCP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_identical();
+	assert_int_equal(harness_packets_all(&h, TPS_ACTION_TX), 0);
+}
+
 /* ---- elsewhere ---------------------------------------------------------------------------------
  */
 
@@ -701,6 +770,14 @@ int main(void)
 			     one_request_alone_is_answered_else_the_connection_ends),
 		REFUSED_CASE("a listener that closes ends the connection",
 			     listener_that_closes_ends_the_connection),
+		REFUSED_CASE("a listener that resets wants a reset",
+			     listener_that_resets_wants_a_reset),
+		REFUSED_CASE("a refused SYN becomes a reset no larger than it, in every shape",
+			     refused_syn_becomes_a_reset),
+		REFUSED_CASE(
+			"a SYN draws a reset only where the listener says so, and nothing else "
+			"does",
+			syn_draws_a_reset_only_where_the_listener_says_so),
 		REFUSED_CASE("while draining each answer ends its connection, and not afterwards",
 			     while_draining_each_answer_ends_its_connection),
 		REFUSED_CASE("the last part of a head ends the connection",
