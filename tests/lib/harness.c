@@ -46,6 +46,8 @@ static void size_maps(const struct tps_bpf *gate, const struct harness_sizes *si
 	resize(gate->maps.sources4, sizes->sources);
 	resize(gate->maps.sources6, sizes->sources);
 	resize(gate->maps.bans, sizes->bans);
+	if (sizes->spliced)
+		resize(gate->maps.spliced, sizes->spliced);
 	/* a plain hash, so that it can be full: an LRU one evicts */
 	if (sizes->strangers_fill_up && bpf_map__set_type(gate->maps.strangers, BPF_MAP_TYPE_HASH))
 		err(1, "gate: strangers");
@@ -158,6 +160,27 @@ int harness_run(const struct harness *harness, const struct packet *packet)
 	__u8 frame[PACKET_BYTES_MAX];
 
 	return harness_run_frame(harness, frame, packet_write(packet, frame));
+}
+
+static int turn(int program, __u8 *frame, size_t *len)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = *len,
+		    .data_out = frame, .data_size_out = PACKET_BYTES_MAX, .repeat = 1);
+
+	if (bpf_prog_test_run_opts(program, &run))
+		err(1, "test run of %zu bytes", *len);
+	*len = run.data_size_out;
+	return (int)run.retval;
+}
+
+int harness_turn(const struct harness *harness, __u8 *frame, size_t *len)
+{
+	return turn(bpf_program__fd(harness->gate->progs.gate), frame, len);
+}
+
+int harness_turn_egress(const struct harness *harness, __u8 *frame, size_t *len)
+{
+	return turn(bpf_program__fd(harness->gate->progs.egress), frame, len);
 }
 
 void harness_repeat(const struct harness *harness, const struct packet *packet, __u32 times)

@@ -33,6 +33,7 @@ struct harness_sizes {
 	__u32 keys;
 	__u32 sources;
 	__u32 bans;
+	__u32 spliced;          /* 0: as many as the gate has by itself */
 	bool strangers_fill_up; /* no stranger is evicted: the table can be full */
 };
 
@@ -74,6 +75,7 @@ struct harness_listener {
 	__u16 ports[TPS_PORTS_PER_LISTENER];
 	enum tps_mode mode;
 	enum tps_placement placement;
+	enum tps_refusal refusal;
 	__u32 cost;
 	bucket_limit limit;
 	const char *key_headers[TPS_KEY_HEADERS_MAX];
@@ -103,6 +105,11 @@ void harness_unban(const struct harness *harness, const char *prefix);
 /* One packet, as if received on lo of this namespace. Returns XDP_*. */
 int harness_run(const struct harness *harness, const struct packet *packet);
 int harness_run_frame(const struct harness *harness, const __u8 *frame, size_t len);
+/* The frame comes back as the gate left it: *len bytes of @frame (PACKET_BYTES_MAX). Returns XDP_*.
+ */
+int harness_turn(const struct harness *harness, __u8 *frame, size_t *len);
+/* The same of the egress program. Returns TC_ACT_*. */
+int harness_turn_egress(const struct harness *harness, __u8 *frame, size_t *len);
 /* The same packet @times, back to back. Safe from several threads. */
 void harness_repeat(const struct harness *harness, const struct packet *packet, __u32 times);
 /* The egress program on a packet that this host sends. Returns TC_ACT_*. */
@@ -119,6 +126,8 @@ __u64 harness_packets(const struct harness *harness, __u32 listener, enum tps_ac
 		      enum tps_reason reason);
 __u64 harness_packets_all(const struct harness *harness, enum tps_action action);
 __u64 harness_notes(const struct harness *harness, __u32 listener, enum tps_reason reason);
+__u64 harness_refusals(const struct harness *harness, __u32 listener, enum tps_refusal refusal,
+		       enum tps_reason reason);
 __u64 harness_errors(const struct harness *harness);
 
 __u64 harness_caller_count(const struct harness *harness, struct tps_slot caller,
@@ -132,6 +141,15 @@ bool harness_stranger(const struct harness *harness, const char *address,
 __u32 harness_strangers(const struct harness *harness);
 __u32 harness_flows(const struct harness *harness);
 __u32 harness_keys(const struct harness *harness);
+/* The spliced connection of a client's packet; false: it is not one. The lock and the timer are not
+ * read, nor written. */
+bool harness_splice(const struct harness *harness, const struct packet *client,
+		    struct tps_splice *ret_splice);
+void harness_set_splice(const struct harness *harness, const struct packet *client,
+			const struct tps_splice *splice);
+__u32 harness_splices(const struct harness *harness);
+/* How many the gate takes a server port to have. */
+__u32 harness_splices_of_port(const struct harness *harness, __u16 port);
 /* As if they had been evicted. */
 void harness_forget_flows(const struct harness *harness);
 

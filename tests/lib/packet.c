@@ -178,11 +178,13 @@ static void write_payload(struct writer *w)
 static void write_tcp(struct writer *w)
 {
 	const struct packet *p = w->packet;
-	size_t options = p->timestamp ? 12 : 0;
+	size_t times = p->timestamp ? 12 : 0, options = times + p->tcp_option_bytes;
 	size_t at = w->len;
 	struct tcphdr *tcp = room(w, sizeof(*tcp) + options);
-	__u8 flags = p->flags;
+	__u8 *option = (__u8 *)(tcp + 1), flags = p->flags;
 
+	if (options % 4 || options > 40)
+		errx(1, "packet: %zu bytes of TCP options", options);
 	if (!flags)
 		flags = PACKET_ACK | (w->payload_bytes ? PACKET_PSH : 0);
 	tcp->source = htons(p->source_port);
@@ -190,15 +192,16 @@ static void write_tcp(struct writer *w)
 	tcp->seq = htonl(p->seq);
 	tcp->ack_seq = htonl(p->ack);
 	tcp->doff = (sizeof(*tcp) + options) / 4;
-	tcp->window = htons(502);
+	tcp->window = htons(p->window ? p->window : 502);
 	((__u8 *)tcp)[13] = flags;
-	if (options) {
-		__u32 value_be = htonl(p->timestamp);
-		__u8 *option = (__u8 *)(tcp + 1);
+	if (times) {
+		__u32 times_be[2] = {htonl(p->timestamp), htonl(p->timestamp_echo)};
 
 		memcpy(option, "\x01\x01\x08\x0a", 4);
-		memcpy(option + 4, &value_be, 4);
+		memcpy(option + 4, times_be, 8);
 	}
+	if (p->tcp_option_bytes)
+		memcpy(option + times, p->tcp_options, p->tcp_option_bytes);
 	write_payload(w);
 	tcp = (struct tcphdr *)(w->frame + at);
 	tcp->check = transport_checksum(w, at, IPPROTO_TCP);

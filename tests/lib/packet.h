@@ -45,6 +45,10 @@ struct packet {
 	__u32 fragment_offset;   /* in bytes, a multiple of 8; such a fragment is payload alone */
 	bool more_fragments;
 	__u32 timestamp; /* TCP: the timestamps option with this value */
+	__u32 timestamp_echo;
+	const void *tcp_options; /* behind the timestamps, a multiple of 4 */
+	size_t tcp_option_bytes;
+	__u16 window; /* 0: 502 */
 	bool bad_checksum;
 };
 

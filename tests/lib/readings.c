@@ -72,6 +72,12 @@ __u64 harness_notes(const struct harness *harness, __u32 listener, enum tps_reas
 	return totals(harness, listener).notes[reason];
 }
 
+__u64 harness_refusals(const struct harness *harness, __u32 listener, enum tps_refusal refusal,
+		       enum tps_reason reason)
+{
+	return totals(harness, listener).refusals[refusal][reason];
+}
+
 __u64 harness_errors(const struct harness *harness)
 {
 #define CLASS_OF(id, text, class, help) [TPS_REASON_##id] = #class,
@@ -167,6 +173,68 @@ __u32 harness_flows(const struct harness *harness)
 __u32 harness_keys(const struct harness *harness)
 {
 	return count_entries(harness->gate->maps.keys);
+}
+
+/* IPv4 as ::ffff:a.b.c.d. */
+static void flow_address(const char *text, __u32 ret_be[4])
+{
+	__u8 bytes[16];
+
+	if (packet_address(text, bytes) == 16) {
+		memcpy(ret_be, bytes, 16);
+		return;
+	}
+	ret_be[0] = 0;
+	ret_be[1] = 0;
+	ret_be[2] = htonl(0xffff);
+	memcpy(&ret_be[3], bytes, 4);
+}
+
+static struct tps_flow_key flow_key(const struct packet *client)
+{
+	struct tps_flow_key key = {
+		.source_port_be = htons(client->source_port),
+		.destination_port_be = htons(client->destination_port),
+	};
+
+	flow_address(client->source, key.source_be);
+	flow_address(client->destination, key.destination_be);
+	return key;
+}
+
+bool harness_splice(const struct harness *harness, const struct packet *client,
+		    struct tps_splice *ret_splice)
+{
+	struct tps_flow_key key = flow_key(client);
+
+	return !bpf_map_lookup_elem(bpf_map__fd(harness->gate->maps.spliced), &key, ret_splice);
+}
+
+void harness_set_splice(const struct harness *harness, const struct packet *client,
+			const struct tps_splice *splice)
+{
+	struct tps_flow_key key = flow_key(client);
+	__u32 port = client->destination_port, count = harness_splices_of_port(harness, port);
+	struct tps_splice old;
+
+	if (!harness_splice(harness, client, &old)) {
+		count++;
+		entry_put(harness->gate->maps.spliced_ports, &port, &count);
+	}
+	entry_put(harness->gate->maps.spliced, &key, splice);
+}
+
+__u32 harness_splices(const struct harness *harness)
+{
+	return count_entries(harness->gate->maps.spliced);
+}
+
+__u32 harness_splices_of_port(const struct harness *harness, __u16 port)
+{
+	__u32 index = port, count;
+
+	entry_get(harness->gate->maps.spliced_ports, &index, &count);
+	return count;
 }
 
 void harness_forget_flows(const struct harness *harness)

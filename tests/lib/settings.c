@@ -155,6 +155,7 @@ void harness_set_listener(const struct harness *harness, __u32 number,
 		.protocol = listener->protocol,
 		.mode = listener->mode,
 		.placement = listener->placement,
+		.refusal = listener->refusal,
 	};
 
 	snprintf(value.name, sizeof(value.name), "listener-%u", number);
