@@ -227,20 +227,29 @@ static __always_inline enum flow_stand flow_stand_of(const struct tcp_sock___tps
 	return socket->snd_una == frame->ack ? FLOW_SETTLED : FLOW_EXACT;
 }
 
-static __always_inline enum flow_stand flow_stand(struct xdp_md *ctx, const struct frame *frame)
+/* @ret_received: the next byte that the server waits for, unless it is elsewhere. */
+static __always_inline enum flow_stand flow_stand(struct xdp_md *ctx, const struct frame *frame,
+						  __u32 *ret_received)
 {
 	enum flow_stand stand = FLOW_ELSEWHERE;
 	struct bpf_sock *found = flow_find(ctx, frame);
+	struct tcp_request_sock___tps *request;
 	struct tcp_sock___tps *socket;
 
 	if (!found)
 		return stand;
 	if (found->state == FLOW_NEW_SYN_RECV) {
-		stand = FLOW_LATE;
+		request = (struct tcp_request_sock___tps *)bpf_skc_to_tcp_request_sock(found);
+		if (request) {
+			*ret_received = request->rcv_isn + 1;
+			stand = FLOW_LATE;
+		}
 	} else if (found->state == FLOW_ESTABLISHED) {
 		socket = (struct tcp_sock___tps *)bpf_skc_to_tcp_sock(found);
-		if (socket)
+		if (socket) {
+			*ret_received = socket->rcv_nxt;
 			stand = flow_stand_of(socket, frame);
+		}
 	}
 	bpf_sk_release(found);
 	return stand;

@@ -364,10 +364,11 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	struct tps_splice *splice;
 	struct tps_totals *of;
 	enum flow_stand stand;
+	__u32 received = 0;
 
 	if (frame->unacked)
 		return -1;
-	stand = flow_stand(ctx, frame);
+	stand = flow_stand(ctx, frame, &received);
 	if (stand == FLOW_ELSEWHERE)
 		return -1;
 	splice = refuse_entry(frame);
@@ -387,7 +388,8 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 		refusal->answer.has_body = has_body;
 	}
 	refuse_want(ctx, splice, frame, refusal);
-	if (refuse_shrink(ctx, frame, frame->seq - 1, 1, FRAME_ACK))
+	/* not the byte before the request: that one may never come, as it was */
+	if (refuse_shrink(ctx, frame, received - 1, 1, FRAME_ACK))
 		return count_drop(of, TPS_REASON_NO_SPLICE);
 	return count_pass(of, refusal->reason);
 }
@@ -454,14 +456,16 @@ static __always_inline int refuse_ended(struct xdp_md *ctx, struct frame *frame,
 {
 	struct tps_totals *of = count_totals(splice->listener);
 
-	if (splice->state == TPS_SPLICE_CLOSED && splice_acked(n, frame->ack)) {
+	int ended = splice_ended(n, frame->seq, frame->ack);
+
+	if (splice->state == TPS_SPLICE_CLOSED && ended) {
 		/* the server's socket goes: a RST at the very byte it waits for (RFC 5961 3.2) */
 		if (refuse_shrink(ctx, frame, n->asked_seq, 0, FRAME_RST))
 			return count_drop(of, TPS_REASON_NO_SPLICE);
 		splice->state = TPS_SPLICE_RESET;
 		return count_pass(of, TPS_REASON_ENDED);
 	}
-	if (splice->state != TPS_SPLICE_RESET ||
+	if (splice->state != TPS_SPLICE_RESET || !ended ||
 	    !(frame->payload_bytes || frame->flags & FRAME_FIN) || frame->flags & FRAME_RST ||
 	    refuse_ack(ctx, frame, n->edge_seq + n->injected) != XDP_TX)
 		return count_drop(of, TPS_REASON_ENDED);
@@ -491,7 +495,7 @@ static __always_inline int refuse_is_reset(struct xdp_md *ctx, const struct fram
 	if (!found)
 		return 1;
 	socket = (struct tcp_sock___tps *)bpf_skc_to_tcp_sock(found);
-	if (socket)
+	if (socket && found->state != FLOW_LISTEN)
 		is_reset = socket->rcv_nxt == frame->seq;
 	bpf_sk_release(found);
 	return is_reset;
@@ -509,10 +513,9 @@ static __always_inline void refuse_meet(struct tps_splice *splice, const struct 
 	bpf_spin_lock(&splice->lock);
 	if (frame->payload_bytes)
 		splice->want = TPS_WANT_NOTHING;
-	if (frame->flags & FRAME_ACK &&
-	    !splice_before(frame->ack, splice->edge_seq + splice->injected))
-		splice->unacked = 0;
 	translate_copy(splice, ret);
+	if (frame->flags & FRAME_ACK && splice_settles(ret, frame->seq, frame->ack))
+		splice->unacked = 0;
 	bpf_spin_unlock(&splice->lock);
 }
 

@@ -37,6 +37,25 @@ DUAL_INLINE int splice_acked(const struct splice_count *n, __u32 ack)
 	return !splice_before(ack, n->edge_seq + n->injected);
 }
 
+/* How far a client can be ahead of what it was told last: as much as a host keeps of one connection
+ * (net.ipv4.tcp_rmem has 6 MiB). */
+#define SPLICE_AHEAD_MAX (1U << 24)
+
+/* Is a segment at @seq with @ack what the client sends behind a closing answer, which has a FIN? */
+DUAL_INLINE int splice_ended(const struct splice_count *n, __u32 seq, __u32 ack)
+{
+	return ack == n->edge_seq + n->injected &&
+	       seq - (n->asked_seq + n->swallowed) < SPLICE_AHEAD_MAX;
+}
+
+/* Does a segment at @seq with @ack follow the answered request to the byte, and ack the answer?
+ * What is forged does not; of what the client sends one does, or its retransmission. */
+DUAL_INLINE int splice_settles(const struct splice_count *n, __u32 seq, __u32 ack)
+{
+	return seq == n->asked_seq + n->swallowed &&
+	       ack - (n->edge_seq + n->injected) < SPLICE_AHEAD_MAX;
+}
+
 /* What a client's ack of @ack (or an edge of its SACK) is to the server. Of an answer's own bytes
  * the server knows only that they follow edge_seq. */
 DUAL_INLINE __u32 splice_ack_inward(const struct splice_count *n, __u32 ack)

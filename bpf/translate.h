@@ -80,6 +80,7 @@ static __always_inline void translate_forget(const struct tps_flow_key *key)
 #define TRANSLATE_ENDING_S 60
 #define TRANSLATE_WANTED_S 10
 #define TRANSLATE_LOOK_NS (10 * BUCKET_NS_PER_SEC)
+#define TRANSLATE_TICK_NS 1000000 /* of jiffies, the shortest there is, where it is not known */
 
 static __always_inline __u64 translate_kept_s(const struct tps_splice *splice)
 {
@@ -93,11 +94,14 @@ static __always_inline __u64 translate_kept_s(const struct tps_splice *splice)
 static int translate_look(void *map, struct tps_flow_key *key, struct tps_splice *splice)
 {
 	struct tps_control *settings;
+	__u64 tick_ns = 0;
 	__u32 zero = 0;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
-	if (settings && (bpf_jiffies64() - splice->used_jiffies) * settings->tick_ns >
-				translate_kept_s(splice) * BUCKET_NS_PER_SEC)
+	if (settings)
+		tick_ns = settings->tick_ns;
+	if ((bpf_jiffies64() - splice->used_jiffies) * (tick_ns ?: TRANSLATE_TICK_NS) >
+	    translate_kept_s(splice) * BUCKET_NS_PER_SEC)
 		translate_forget(key);
 	else
 		bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0);
@@ -260,7 +264,8 @@ static __always_inline int translate_sack_outward(struct __sk_buff *skb,
 
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & 63) + 1;
-	if (bytes > 40 || bpf_skb_load_bytes(skb, at, options.bytes, bytes))
+	if (bytes > 40 || bpf_skb_load_bytes(skb, at, options.bytes, bytes) ||
+	    (bytes == 12 && dual_load32(options.bytes) == TRANSLATE_TIMES_ALONE))
 		return 0;
 	sack = translate_find_sack(&options, bytes);
 	dual_opaque(sack); /* one unknown, however the walk ended */
@@ -292,7 +297,7 @@ static __always_inline int translate_outward(struct __sk_buff *skb, const struct
 	if (!err && frame->flags & FRAME_ACK)
 		err = translate_word(skb, check_at, at + 8, dual_swap32(frame->ack),
 				     dual_swap32(splice_ack_outward(n, frame->ack)));
-	if (!err && bytes && bytes != 12)
+	if (!err && bytes)
 		err = translate_sack_outward(skb, n, frame, bytes);
 	return err;
 }

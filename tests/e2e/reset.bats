@@ -77,7 +77,7 @@ assert_reset()
 }
 
 @test "a connection that was answered is reset in the client's count" {
-	local url code
+	local url
 
 	spend 203.0.113.22
 	url=$(at 203.0.113.22)

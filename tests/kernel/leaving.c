@@ -373,7 +373,7 @@ static void fin_of_the_servers_is_noted(void **state)
 	packet.flags = PACKET_FIN | PACKET_ACK;
 	leaves(&packet);
 	assert_turned(packet.seq + INJECTED, packet.ack + SWALLOWED);
-	assert_int_equal(splice_now().ending, 1);
+	assert_int_equal(splice_now().ending, TPS_SPLICE_SERVER_FIN);
 }
 
 static void is_closed(struct tps_splice *splice)

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Faults that the answers had: each case failed once.
+ */
+#include "lib/refused.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+
+static struct packet server_says(void)
+{
+	struct packet client = live_packet(&c);
+
+	return (struct packet){
+		.source = client.destination,
+		.destination = client.source,
+		.source_port = client.destination_port,
+		.destination_port = client.source_port,
+		.seq = client.ack,
+		.ack = client.seq,
+	};
+}
+
+/* NOP NOP SACK with one block has 12 bytes, like timestamps. */
+static void one_sack_block_without_timestamps(void **state)
+{
+	struct packet packet;
+	__u8 options[12] = {1, 1, 5, 10};
+
+	splice_open();
+	packet = server_says();
+	for (int i = 0; i < 2; i++) {
+		__u32 edge_be = __builtin_bswap32(packet.ack + 1000 + 500 * i);
+
+		memcpy(options + 4 + 4 * i, &edge_be, 4);
+	}
+	packet.tcp_options = options;
+	packet.tcp_option_bytes = sizeof(options);
+	turned_write(&packet);
+	assert_int_equal(harness_turn_egress(&h, t.frame, &t.len), TC_ACT_UNSPEC);
+	assert_true(wire_read(t.frame, t.len, &t.now));
+	assert_int_equal(t.now.ack, packet.ack + SWALLOWED);
+	assert_int_equal(wire_option32(&t.now, 4), packet.ack + SWALLOWED + 1000);
+}
+
+/* the socket that listens is taken for the connection's. */
+static void reset_of_a_gone_connection_whose_listener_lives(void **state)
+{
+	struct tps_splice splice;
+	struct packet packet;
+
+	splice_open();
+	packet = spliced_asks(NULL);
+	packet.flags = PACKET_RST;
+	live_close(&c);
+	harness_run(&h, &packet);
+	live_open(&c, &h, http_listener, CLIENT, SERVER, HTTP_PORT);
+	assert_false(harness_splice(&h, &packet, &splice));
+}
+
+static void state_is(enum tps_splice_state value)
+{
+	struct tps_splice splice = splice_make();
+	struct packet next = live_packet(&c);
+
+	splice.state = value;
+	splice.unacked = 1;
+	harness_set_splice(&h, &next, &splice);
+}
+
+/* I3: an ACK is sent to whoever's address it is. */
+static void forged_segments_behind_a_closing_answer_draw_nothing(void **state)
+{
+	struct packet packet;
+	int sent = 0;
+
+	state_is(TPS_SPLICE_RESET);
+	packet = spliced_asks("x");
+	for (int i = 0; i < 1000; i++) {
+		packet.seq = random() * 2654435761u;
+		packet.ack = random() * 2654435761u;
+		sent += harness_run(&h, &packet) == XDP_TX;
+	}
+	print_message("# %d of 1000 sent\n", sent);
+	assert_int_equal(sent, 0);
+}
+
+static void forged_fins_behind_a_closing_answer_forget_nothing(void **state)
+{
+	struct packet packet;
+	struct tps_splice splice;
+
+	state_is(TPS_SPLICE_RESET);
+	packet = spliced_asks(NULL);
+	packet.flags = PACKET_FIN | PACKET_ACK;
+	packet.seq += 0x40000000;
+	packet.ack += 0x12345678;
+	harness_run(&h, &packet);
+	assert_true(harness_splice(&h, &packet, &splice));
+}
+
+/* half of all acks are taken for the answer's; the request that comes again is then acked, and
+ * has no answer. */
+static void forged_ack_ends_no_closing_answer(void **state)
+{
+	static char request[101];
+	struct packet packet;
+
+	state_is(TPS_SPLICE_CLOSED);
+	packet = spliced_asks(NULL);
+	packet.seq += 0x20000000;
+	packet.ack += 0x12345678;
+	print_message("# action %d\n", harness_run(&h, &packet));
+	memset(request, 'x', 100);
+	packet = spliced_asks(request);
+	packet.seq -= 100;
+	packet.ack -= 300;
+	print_message("# then the request again: action %d, state %d\n", harness_run(&h, &packet),
+		      splice_now().state);
+	assert_int_equal(splice_now().state, TPS_SPLICE_CLOSED);
+}
+
+/* likewise: then the server's ACK acks the request whose answer may be lost. */
+static void forged_ack_settles_no_answer(void **state)
+{
+	struct packet packet;
+
+	state_is(TPS_SPLICE_OPEN);
+	packet = spliced_asks("x");
+	packet.seq += 0x20000000;
+	packet.ack += 0x12345678;
+	harness_run(&h, &packet);
+	assert_int_equal(splice_now().unacked, 1);
+}
+
+/* a request ahead of a gap, on a connection older than its entry. */
+static void stand_in_is_a_byte_that_the_server_has(void **state)
+{
+	struct packet packet;
+	struct live old;
+
+	live_connect(&old, http_listener, CLIENT, SERVER, HTTP_PORT);
+	live_deliver(&old, GET, strlen(GET));
+	assert_int_equal(send(old.server, OK, strlen(OK), 0), strlen(OK));
+	assert_int_equal(recv(old.client, t.frame, 100, 0), strlen(OK));
+	packet = live_packet(&old);
+	packet.seq += 5; /* 5 bytes before it were lost */
+	packet.payload = GET;
+	turned_write(&packet);
+	if (harness_turn(&h, t.frame, &t.len) == XDP_PASS) {
+		assert_true(wire_read(t.frame, t.len, &t.now));
+		print_message("# the server waits for %u, the stand-in is at %u\n", packet.seq - 5,
+			      t.now.seq);
+		{
+			struct sockaddr_ll lo = {
+				.sll_family = AF_PACKET,
+				.sll_ifindex = (int)if_nametoindex("lo"),
+			};
+			int raw = socket(AF_PACKET, SOCK_RAW, 0);
+			char got[16];
+			ssize_t bytes;
+
+			memset(t.frame, 0, 12);
+			assert_int_equal(
+				sendto(raw, t.frame, t.len, 0, (struct sockaddr *)&lo, sizeof(lo)),
+				(ssize_t)t.len);
+			close(raw);
+			assert_int_equal(send(old.client, "abcd", 4, 0), 4);
+			usleep(50000);
+			bytes = recv(old.server, got, sizeof(got), MSG_DONTWAIT);
+			print_message("# 4 bytes were sent; the server reads %zd, the last is %d\n",
+				      bytes, got[bytes - 1]);
+		}
+		live_close(&old);
+		assert_true((__s32)(t.now.seq - (packet.seq - 5)) < 0);
+	}
+	live_close(&old);
+}
+
+int main(void)
+{
+	const struct CMUnitTest cases[] = {
+		REFUSED_CASE("one SACK block without timestamps gets the client's counts",
+			     one_sack_block_without_timestamps),
+		REFUSED_CASE("a RST of a connection that is gone ends its entry",
+			     reset_of_a_gone_connection_whose_listener_lives),
+		REFUSED_CASE("forged segments behind a closing answer draw nothing",
+			     forged_segments_behind_a_closing_answer_draw_nothing),
+		REFUSED_CASE("a forged FIN behind a closing answer forgets nothing",
+			     forged_fins_behind_a_closing_answer_forget_nothing),
+		REFUSED_CASE("a forged ACK does not end a closing answer",
+			     forged_ack_ends_no_closing_answer),
+		REFUSED_CASE("a forged ACK settles no answer", forged_ack_settles_no_answer),
+		REFUSED_CASE("the stand-in is a byte that the server has",
+			     stand_in_is_a_byte_that_the_server_has),
+	};
+
+	return cmocka_run_group_tests_name("mended", cases, http_group_open, http_group_close);
+}
