@@ -254,13 +254,19 @@ static __always_inline int translate_word(struct __sk_buff *skb, __u32 check_at,
 	       bpf_skb_store_bytes(skb, at, &to_be, sizeof(to_be), 0);
 }
 
-static __always_inline int translate_sack_outward(struct __sk_buff *skb,
-						  const struct splice_count *n,
-						  const struct frame *frame, __u32 bytes)
+/* The server's SACK blocks, which are about what the client sent. Not 0: they could not be. A
+ * global function: verified once. */
+__noinline int translate_sack_outward(struct __sk_buff *skb, const struct splice_count *n,
+				      const struct frame *frame)
 {
-	__u32 at = frame->transport_at + FRAME_TCP_BYTES, blocks, sack;
-	__u32 check_at = frame->transport_at + 16;
+	__u32 at, check_at, bytes, blocks, sack;
 	struct translate_options options = {};
+
+	if (!n || !frame)
+		return 1;
+	at = frame->transport_at + FRAME_TCP_BYTES;
+	check_at = frame->transport_at + 16;
+	bytes = frame->payload_at - at;
 
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & 63) + 1;
@@ -298,7 +304,7 @@ static __always_inline int translate_outward(struct __sk_buff *skb, const struct
 		err = translate_word(skb, check_at, at + 8, dual_swap32(frame->ack),
 				     dual_swap32(splice_ack_outward(n, frame->ack)));
 	if (!err && bytes)
-		err = translate_sack_outward(skb, n, frame, bytes);
+		err = translate_sack_outward(skb, n, frame);
 	return err;
 }
 
