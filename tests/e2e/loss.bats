@@ -38,9 +38,9 @@ assert_lost()
 	done
 }
 
-@test "3 % lost each way for 8 s: no wrong byte, and nobody waits for ever" {
+@test "3 % lost each way: no wrong byte, and nobody waits for ever" {
 	wire_set both lose=30
-	dialog 32 8 10
+	dialog 32 "${TPS_DIALOG_SECONDS:-8}" 10
 	assert_lost lost
 	assert_dialog
 }
@@ -77,7 +77,7 @@ assert_lost()
 
 @test "3 % lost, doubled and late each way: no wrong byte, nobody waits for ever" {
 	wire_set both lose=30 double=30 late=30
-	dialog 32 8 10
+	dialog 32 "${TPS_DIALOG_SECONDS:-8}" 10
 	assert_lost lost
 	assert_dialog
 }
