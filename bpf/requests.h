@@ -52,6 +52,7 @@ struct requests {
 	__u32 refused;  /* the last charge for which tokens were asked */
 	__u32 slot;     /* and of whom: TPS_SLOT_STRANGERS, of the source */
 	__u32 read_seq; /* from where on the segment was read */
+	__u32 tainted;  /* flow.tainted, before it was read */
 	struct refusal refusal;
 	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
 };
@@ -678,6 +679,7 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 	__u32 error;
 
 	requests_distrust(&r->flow, frame);
+	r->tainted = r->flow.tainted;
 	http_begin(&r->scan, &r->flow.http, secret, may_resync);
 	r->scan.follows = r->follows;
 	if (r->flow.bound.generation) {
@@ -794,6 +796,26 @@ static __always_inline int requests_is_lone(const struct requests *r, const stru
 	       (r->scan.http.phase == HTTP_START || r->scan.http.phase == HTTP_BODY);
 }
 
+/* Is what the segment asks for HTTP/1.x for certain, so that a response is no wrong byte to its
+ * client? Behind an Upgrade, in HTTP/2 and where the framing is lost it may be anything. */
+static __always_inline int requests_is_http(const struct requests *r)
+{
+	__u32 phase = r->flow.http.phase, loose = phase == HTTP_JOINED;
+
+	if (phase == HTTP_OPAQUE || phase == HTTP_HTTP2 || phase == HTTP_VOID ||
+	    (r->tainted && r->tainted != HTTP_JOINED))
+		return 0;
+	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
+		const struct http_charge *charge = &r->scan.charge[i];
+
+		if (i < r->scan.charges && charge->kind == HTTP_UNDECIDED &&
+		    (loose || charge->reason == TPS_REASON_VOID ||
+		     charge->reason == TPS_REASON_HTTP2))
+			return 0;
+	}
+	return 1;
+}
+
 /* What a refused segment gets: an answer that keeps the connection, or one that ends it where the
  * server knows part of the request, or would read more of it than was refused; or a RST. */
 static __always_inline void requests_want(struct requests *r, const struct frame *frame,
@@ -873,7 +895,8 @@ __noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 rea
 	if (!settings || !listener || !frame)
 		return XDP_DROP;
 	if (listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
-	    listener->placement == TPS_PLACEMENT_LOCAL) {
+	    listener->placement == TPS_PLACEMENT_LOCAL &&
+	    (listener->refusal == TPS_REFUSAL_RESET || requests_is_http(r))) {
 		requests_want(r, frame,
 			      listener->refusal == TPS_REFUSAL_ANSWER && settings->draining
 				      ? TPS_REFUSAL_CLOSE

@@ -95,6 +95,48 @@ static void refusal_by_drop_drops(void **state)
 	assert_transactions(HTTP, 0, 1);
 }
 
+/* A response would be a wrong byte there. */
+static void what_may_not_be_http_is_dropped(void **state)
+{
+	static const char *const upgrades[] = {
+		GET_WITH("Connection: Upgrade\r\nUpgrade: websocket"),
+		GET_WITH("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+			 "HTTP2-Settings: AAMAAABkAAQAAP__"),
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+	};
+	struct packet packet = asks(upgrades[2]);
+
+	expect_turn(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
+	for (size_t i = 0; i < sizeof(upgrades) / sizeof(*upgrades); i++) {
+		shape_open(0);
+		refuse_by(TPS_REFUSAL_ANSWER, 1);
+		assert_int_equal(live_send_text(&c, &h, upgrades[i]), XDP_PASS);
+		live_answer(&c, &h, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+		refuse_all_by(TPS_REFUSAL_ANSWER);
+		packet = asks(GET);
+		expect_turn(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
+	}
+	/* but an upgrade itself is a request, which need not be granted */
+	shape_open(0);
+	packet = asks(upgrades[0]);
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_int_equal(harness_splices(&h), 1);
+}
+
+static void connection_older_than_its_entry_is_answered_behind_a_response(void **state)
+{
+	struct packet packet;
+
+	live_deliver(&c, GET, strlen(GET));
+	packet = asks("\r\nGET / HTTP/1.1\r\n"); /* perhaps of a body */
+	expect_turn(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
+	assert_int_equal(harness_splices(&h), 0);
+	live_answer(&c, &h, OK);
+	packet = asks(GET);
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_int_equal(harness_splices(&h), 1);
+}
+
 static void observed_request_is_not_touched(void **state)
 {
 	struct packet packet = asks(GET);
@@ -745,6 +787,10 @@ int main(void)
 		REFUSED_CASE("a request within the limit goes on untouched, in every shape",
 			     request_within_the_limit_is_not_touched),
 		REFUSED_CASE("a listener that refuses by drop drops", refusal_by_drop_drops),
+		REFUSED_CASE("behind an Upgrade and in HTTP/2 a refusal is a drop",
+			     what_may_not_be_http_is_dropped),
+		REFUSED_CASE("a connection older than its entry is answered behind a response",
+			     connection_older_than_its_entry_is_answered_behind_a_response),
 		REFUSED_CASE("a request that would be refused goes on untouched when observed",
 			     observed_request_is_not_touched),
 		REFUSED_CASE("a request that is refused again makes no second entry",
