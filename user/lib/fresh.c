@@ -258,9 +258,11 @@ static int gate_have(const char *root, const struct tps_gate_options *options,
 		     struct tps_gate **ret_gate, struct tps_why *why)
 {
 	_cleanup_gate_ struct tps_gate *gate = NULL;
+	struct tps_meta meta;
 	int err;
 
-	if (tps_pins_are_made(root)) {
+	/* what cannot be read may stand and enforce: only what was never made is swept away */
+	if (tps_pins_meta(root, &meta) != -ENOENT) {
 		err = tps_hold_pinned(root, TPS_WRITE, &gate, why);
 		if (!err)
 			err = capacities_agree(gate, options, why);
