@@ -522,6 +522,23 @@ words_of()
 	unchanged detach taken --netns "$lab_id-other"
 }
 
+@test "where one device fails, the gate is put on none, and taken off none that it was on" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add one type veth peer name two
+	ip -n "$lab_id-other" link add taken type veth peer name peer
+	nsenter --net="/run/netns/$lab_id-other" \
+		ip link set taken xdp obj "$programs/pass.bpf.o" sec xdp.frags
+	tps attach one --netns "$lab_id-other"
+	nsenter --net="/run/netns/$lab_id-other" tc filter del dev one egress
+	run tps attach two one taken --netns "$lab_id-other"
+	assert_failure 1
+	assert_output --partial "device 'taken' in network namespace '$lab_id-other': the XDP program 'pass'"
+	run jq -c '.[] | [.ifname, .xdp != null]' <(ip -n "$lab_id-other" -j link show type veth)
+	assert_line '["one",true]'
+	assert_line '["two",false]'
+	changed detach one --netns "$lab_id-other"
+}
+
 @test "a gate of another layout is refused by every verb, and stands as it was" {
 	local at bytes damaged verb verbs=(status pause "attach $lab_device --netns $(lab_netns server)")
 
