@@ -86,6 +86,16 @@ void tps_gate_unlock(struct tps_gate *gate)
 	gate->lock_fd = -1;
 }
 
+void tps_gate_close_programs(struct tps_gate *gate)
+{
+	if (gate->gate_fd >= 0)
+		close(gate->gate_fd);
+	if (gate->egress_fd >= 0)
+		close(gate->egress_fd);
+	gate->gate_fd = -1;
+	gate->egress_fd = -1;
+}
+
 void tps_gate_close(struct tps_gate *gate)
 {
 	if (!gate)
@@ -98,10 +108,7 @@ void tps_gate_close(struct tps_gate *gate)
 		if (gate->map_fd[map] >= 0)
 			close(gate->map_fd[map]);
 	}
-	if (gate->gate_fd >= 0)
-		close(gate->gate_fd);
-	if (gate->egress_fd >= 0)
-		close(gate->egress_fd);
+	tps_gate_close_programs(gate);
 	tps_gate_unlock(gate);
 	free(gate->root);
 	free(gate);

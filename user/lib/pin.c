@@ -46,6 +46,24 @@ static void pin_remove(const char *root, const char *name)
 		unlink(path);
 }
 
+int tps_pin_replace(const char *root, const char *name, int fd)
+{
+	char next[PATH_MAX], path[PATH_MAX];
+	int err = pin_path(root, TPS_PIN_NEXT, next);
+
+	if (!err)
+		err = pin_path(root, name, path);
+	if (err)
+		return err;
+	unlink(next); /* one that was killed left it */
+	err = bpf_obj_pin(fd, next);
+	if (!err && rename(next, path)) {
+		err = -errno;
+		unlink(next);
+	}
+	return err;
+}
+
 int tps_pin_links_make(const char *root)
 {
 	char path[PATH_MAX];
@@ -64,6 +82,7 @@ void tps_pins_remove(const char *root)
 		pin_remove(root, tps_map_name(map));
 	pin_remove(root, TPS_PIN_GATE);
 	pin_remove(root, TPS_PIN_EGRESS);
+	pin_remove(root, TPS_PIN_NEXT);
 	if (!pin_path(root, TPS_PIN_LINKS, path))
 		rmdir(path);
 }

@@ -12,6 +12,8 @@
 /* The fd, or -errno. */
 int tps_pin_open(const char *root, const char *name, bool only_read);
 int tps_pin_make(const char *root, const char *name, int fd);
+/* In place of what is pinned there: at any time one of the two is. */
+int tps_pin_replace(const char *root, const char *name, int fd);
 /* The directory that links are pinned in. */
 int tps_pin_links_make(const char *root);
 

@@ -11,6 +11,7 @@
 #include "label.h"
 #include "netns.h"
 #include "root.h"
+#include "swap.h"
 #include "drain.h"
 #include "text.h"
 #include "verbs.h"
@@ -138,19 +139,18 @@ static enum outcome attach_all(struct session *session, struct tps_gate *gate,
 			       const struct wish *wish, const struct devices *devices)
 {
 	_cleanup_free_ bool *made = calloc(devices->count, sizeof(*made));
-	bool changed = gate->is_fresh;
+	bool changed = gate->is_fresh, swapped;
+	struct tps_why why = {};
+	int err = made ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < devices->count && made; i++) {
+	for (size_t i = 0; i < devices->count && !err; i++) {
 		const struct tps_device_key *key = &devices->keys[i];
 		bool stood = stands_on(gate, key), one = false;
 		enum tps_xdp_mode mode;
-		struct tps_why why = {};
-		int err = tps_device_attach(gate, key, wish->mode, &mode, &one, &why);
 
-		if (err) {
-			undo(gate, devices, made);
-			return failed(session, err, &why);
-		}
+		err = tps_device_attach(gate, key, wish->mode, &mode, &one, &why);
+		if (err)
+			break;
 		made[i] = one && !stood;
 		if (made[i] && wish->mode == TPS_XDP_AUTO && mode == TPS_XDP_GENERIC)
 			note("device '%s': native XDP was refused, attached in generic mode: "
@@ -158,7 +158,14 @@ static enum outcome attach_all(struct session *session, struct tps_gate *gate,
 			     key->name);
 		changed |= one;
 	}
-	return written(session, changed);
+	if (!err)
+		err = tps_swap(gate, &swapped, &why);
+	if (err) {
+		if (made)
+			undo(gate, devices, made);
+		return failed(session, err, &why);
+	}
+	return written(session, changed || swapped);
 }
 
 enum outcome attach(struct session *session, int argc, char **argv)
