@@ -21,6 +21,7 @@
 #define TPS_NAME_LEN 64      /* names of callers and listeners, with the NUL */
 #define TPS_TIER_NAME_LEN 32 /* with the NUL */
 #define TPS_TEXT_LEN 64      /* a ban's reason, with the NUL */
+#define TPS_VERSION_LEN 24   /* with the NUL */
 #define TPS_LISTENERS_MAX 64 /* listener 0 stands for "not a listener's" */
 #define TPS_TIERS_MAX 32
 #define TPS_PORTS_PER_LISTENER 16
@@ -316,14 +317,15 @@ struct tps_device {
 };
 #define TPS_DEVICE_CLSACT 0x01 /* tps made the clsact qdisc, and removes it when it is empty */
 
-/* meta: one entry, written once when the maps are made. */
+/* meta: one entry; tpsctl's alone. What it begins with, layout_hash included, stays where it is. */
 struct tps_meta {
 	__u32 magic;
 	__u32 abi_version;
 	__u64 layout_hash;
-	__u32 hint_slot;                 /* no slot below this one is free; for user space */
-	__u32 last_generation;           /* of a slot's tenant: no two tenants ever share one */
-	char version[TPS_TIER_NAME_LEN]; /* of the tpsctl that made the maps */
+	__u32 hint_slot;               /* no slot below this one is free; for user space */
+	__u32 last_generation;         /* of a slot's tenant: no two tenants ever share one */
+	char version[TPS_VERSION_LEN]; /* of the tpsctl whose programs run */
+	__u64 object_hash; /* of the object that they are of; 0: a swap of them has not ended */
 };
 
 /* ---- what the gate spends and counts --------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #define TPS_PIN_GATE "gate"     /* the XDP program */
 #define TPS_PIN_EGRESS "egress" /* the tc program */
+#define TPS_PIN_NEXT "next"     /* a program that is about to take the place of either */
 #define TPS_PIN_LINKS "links"   /* a directory: DEVICE, or NETNS:DEVICE */
 
 /* The tc filter on clsact egress. */

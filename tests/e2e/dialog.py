@@ -8,13 +8,15 @@ dialog.py SOURCE SERVER PORT CONNECTIONS SECONDS [PATIENCE]
     (/id?id=...), or a range of the file /large, whose every eight bytes tell their place. Prints a
     JSON object: asked, ok, refused, bodyless, connections, closed (by a 429 that says so), and what
     must be 0: wrong (bytes, or an answer to somebody else), broken (connections), hung (no answer
-    within PATIENCE seconds, 3 by default). Faults are told on standard error.
+    within PATIENCE seconds, 3 by default). Faults are told on standard error. SIGTERM ends it
+    earlier.
 dialog.py large FILE
     makes that file
 """
 import json
 import random
 import re
+import signal
 import socket
 import sys
 import threading
@@ -180,6 +182,13 @@ def main(source, server, port, connections, seconds, patience=3.0):
     end = time.monotonic() + seconds
     dialogs = [Dialog(number, source, server, port, end, patience)
                for number in range(connections)]
+
+
+    def stop(*_):
+        for dialog in dialogs:
+            dialog.end = 0
+
+    signal.signal(signal.SIGTERM, stop)
     threads = [threading.Thread(target=dialog.run) for dialog in dialogs]
     for thread in threads:
         thread.start()

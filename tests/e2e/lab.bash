@@ -185,6 +185,32 @@ metric()
 	awk '{n += $NF} END {printf "%d\n", n}' <<<"$text"
 }
 
+# points COMMAND...: runs it, and says at which calls it can be killed with an effect of its own: before
+# each that changes something, and behind the last stores into a map that it writes as memory. A line is
+# the call's name and which one of that name it is.
+points()
+{
+	strace -o "$lab_dir/trace" "$@" 3>&- || return
+	awk '{name = $1; sub(/\(.*/, "", name); n[name]++}
+		/^flock/ {locked = 1}
+		!locked {next}
+		name ~ /^(munmap|unlink|rename|mkdir|mount|sendto|setns|exit_group)$/ ||
+		/^bpf\(BPF_(MAP_CREATE|MAP_UPDATE|MAP_DELETE|PROG_LOAD|OBJ_PIN|LINK_CREATE|LINK_UPDATE|LINK_DETACH)/ {
+			print name, n[name]
+		}' "$lab_dir/trace"
+}
+
+# killed_before CALL N COMMAND...
+killed_before()
+{
+	local call=$1 n=$2 status=0
+	shift 2
+
+	strace -o /dev/null -e "trace=$call" -e inject="$call:signal=KILL:when=$n" "$@" \
+		>/dev/null 2>&1 3>&- || status=$?
+	((status == 137)) || { echo "not killed at $call $n: $*"; return 1; }
+}
+
 # between LOW VALUE HIGH: numbers, with fractions.
 between()
 {

@@ -5,11 +5,12 @@
  *
  * usage: openloop PORT SECONDS SERVER4 SERVER6 <FLOWS
  * A line of FLOWS: SOURCE RATE. Prints for each: SOURCE SENT WINDOW, the seconds from before the
- * first of them to after the last.
+ * first of them to after the last. SIGTERM ends it earlier.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,12 @@ struct flow {
 static struct flow flows[FLOWS_MAX];
 static unsigned flow_count;
 static struct mmsghdr batch[BATCH];
+static volatile sig_atomic_t is_ended;
+
+static void end(int signal)
+{
+	is_ended = 1;
+}
 
 static uint64_t now_ns(void)
 {
@@ -136,13 +143,14 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setrlimit(RLIMIT_NOFILE, &files);
+	signal(SIGTERM, end);
 	for (unsigned i = 0; i < BATCH; i++)
 		batch[i].msg_hdr = (struct msghdr){.msg_iov = &bytes, .msg_iovlen = 1};
 	flows_read(atoi(argv[1]), argv + 3);
 	start_ns = now_ns();
 	end_ns = start_ns + atof(argv[2]) * 1e9;
 	for (;;) {
-		int last = now_ns() >= end_ns;
+		int last = is_ended || now_ns() >= end_ns;
 
 		for (unsigned i = 0; i < flow_count; i++)
 			flow_send(&flows[i], start_ns, end_ns);

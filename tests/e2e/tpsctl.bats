@@ -522,6 +522,53 @@ words_of()
 	unchanged detach taken --netns "$lab_id-other"
 }
 
+@test "where one device fails, the gate is put on none, and taken off none that it was on" {
+	ip netns add "$lab_id-other"
+	ip -n "$lab_id-other" link add one type veth peer name two
+	ip -n "$lab_id-other" link add taken type veth peer name peer
+	nsenter --net="/run/netns/$lab_id-other" \
+		ip link set taken xdp obj "$programs/pass.bpf.o" sec xdp.frags
+	tps attach one --netns "$lab_id-other"
+	nsenter --net="/run/netns/$lab_id-other" tc filter del dev one egress
+	run tps attach two one taken --netns "$lab_id-other"
+	assert_failure 1
+	assert_output --partial "device 'taken' in network namespace '$lab_id-other': the XDP program 'pass'"
+	run jq -c '.[] | [.ifname, .xdp != null]' <(ip -n "$lab_id-other" -j link show type veth)
+	assert_line '["one",true]'
+	assert_line '["two",false]'
+	changed detach one --netns "$lab_id-other"
+}
+
+@test "a gate of another layout is refused by every verb, and stands as it was" {
+	local at bytes damaged verb verbs=(status pause "attach $lab_device --netns $(lab_netns server)")
+
+	mapfile -t bytes < <(bpftool -j map dump pinned "$lab_root/meta" | jq -r '.[0].value[]')
+	for at in 0 4 8 15; do # the magic, the version of the ABI, the hash of the layout
+		damaged=("${bytes[@]}")
+		damaged[at]=$(printf '0x%02x' $((bytes[at] ^ 1)))
+		bpftool map update pinned "$lab_root/meta" key 0 0 0 0 value "${damaged[@]}"
+		for verb in "${verbs[@]}"; do
+			# shellcheck disable=SC2086 # words
+			run --separate-stderr tps $verb
+			assert_failure 1
+			assert_equal "${#stderr_lines[@]}" 1
+			assert_regex "$stderr" "made by tpsctl '.*' and has another layout than this one"
+		done
+	done
+	bpftool map update pinned "$lab_root/meta" key 0 0 0 0 value "${bytes[@]}"
+	unchanged attach "$lab_device" --netns "$(lab_netns server)"
+}
+
+@test "a gate that has lost a pin says which, and that it is not the end of the others" {
+	mv "$lab_root/bans" "$lab_root/aside"
+	run --separate-stderr tps attach "$lab_device" --netns "$(lab_netns server)"
+	mv "$lab_root/aside" "$lab_root/bans"
+	assert_failure 1
+	assert_equal "$stderr" "tpsctl: '$lab_root/bans' is no longer pinned: umount '$lab_root' takes the\
+ gate away, then attach anew"
+	unchanged attach "$lab_device" --netns "$(lab_netns server)"
+}
+
 @test "devices and namespaces that are not there are told" {
 	refused 1 "no device 'nodevice'" tps attach nodevice
 	refused 1 "network namespace 'nowhere'" tps attach eth0 --netns nowhere

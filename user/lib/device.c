@@ -342,6 +342,43 @@ int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 	return err;
 }
 
+/* ---- swap */
+
+int tps_device_swap(struct tps_gate *gate, const struct tps_device_key *key,
+		    const struct tps_programs *from, const struct tps_programs *to,
+		    struct tps_why *why)
+{
+	char text[DEVICE_TEXT];
+	_cleanup_netns_ int back_fd = -1;
+	struct bpf_link_info info;
+	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
+	struct tps_device device;
+	bool made_clsact;
+	int err;
+
+	if (fd == -ENOENT || (fd >= 0 && !info.xdp.ifindex))
+		return 0;
+	err = fd < 0 ? fd : enter(key, &back_fd, why);
+	if (err)
+		return tps_why_say(why, err, "device %s: %s", device_text(key, text),
+				   strerror(-err));
+	if (program_on(info.xdp.ifindex) != info.prog_id)
+		return elsewhere(key, info.xdp.ifindex, why);
+	err = tps_egress_attach(info.xdp.ifindex, to->egress_fd, &made_clsact, why);
+	if (err)
+		return err;
+	if (made_clsact && !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device)) {
+		device.flags |= TPS_DEVICE_CLSACT;
+		bpf_map_update_elem(gate->map_fd[TPS_MAP_devices], key, &device, BPF_EXIST);
+	}
+	err = bpf_link_update(fd, to->gate_fd, NULL);
+	if (!err || err == -ENOLINK) /* the device went meanwhile */
+		return 0;
+	tps_egress_attach(info.xdp.ifindex, from->egress_fd, &made_clsact, NULL);
+	return tps_why_say(why, err, "device %s: its program cannot be swapped: %s",
+			   device_text(key, text), strerror(-err));
+}
+
 /* ---- detach */
 
 int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device_key *key,

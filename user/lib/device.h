@@ -10,6 +10,10 @@
 
 #include "gate.h"
 
+struct tps_programs {
+	int gate_fd, egress_fd;
+};
+
 struct tps_device_entry {
 	struct tps_device_key key;
 	struct tps_device device;
@@ -48,6 +52,12 @@ int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device
  * when its device has gone. */
 int tps_device_link_open(const struct tps_gate *gate, const struct tps_device_key *key,
 			 struct bpf_link_info *ret_info);
+
+/* Other programs in place of those @from on a device where the gate stands, each in one step: no
+ * packet goes by unseen. Where the gate is not, nothing changes; nor does it where it fails. */
+int tps_device_swap(struct tps_gate *gate, const struct tps_device_key *key,
+		    const struct tps_programs *from, const struct tps_programs *to,
+		    struct tps_why *why);
 
 /* What is wanted or attached, sorted. The array is the caller's to free. */
 int tps_devices_read(const struct tps_gate *gate, struct tps_device_entry **ret_devices,

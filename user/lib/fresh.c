@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -25,8 +24,6 @@
 #include "tier.h"
 
 #define CAPACITY_MAX (1U << 26)
-#define OLDEST_MAJOR 6
-#define OLDEST_MINOR 1
 
 int tps_gate_size(struct bpf_object *object, const __u32 capacity[TPS_MAP_MAX])
 {
@@ -74,10 +71,10 @@ static int first_settings(struct tps_gate *gate, const struct bpf_object *object
 
 static int meta_make(struct tps_gate *gate, const struct bpf_object *object)
 {
-	struct tps_meta meta = {
-		.magic = TPS_MAGIC, .abi_version = TPS_ABI_VERSION, .version = TPS_VERSION};
+	struct tps_meta meta = {.magic = TPS_MAGIC, .abi_version = TPS_ABI_VERSION};
 	int err = tps_layout_hash(bpf_object__btf(object), &meta.layout_hash);
 
+	tps_object_sign(&meta);
 	return err ? err : tps_meta_write(gate, &meta);
 }
 
@@ -124,35 +121,6 @@ int tps_gate_adopt(struct bpf_object *object, const __u64 secret[2], struct tps_
 	return 0;
 }
 
-static int kernel_check(struct tps_why *why)
-{
-	int major = 0, minor = 0;
-	struct utsname kernel;
-
-	if (uname(&kernel) || sscanf(kernel.release, "%d.%d", &major, &minor) != 2)
-		return 0; /* loading tells */
-	if (major > OLDEST_MAJOR || (major == OLDEST_MAJOR && minor >= OLDEST_MINOR))
-		return 0;
-	return tps_why_say(why, -EOPNOTSUPP, "kernel '%s': tps needs Linux %d.%d or later",
-			   kernel.release, OLDEST_MAJOR, OLDEST_MINOR);
-}
-
-static int load_failed(int err, struct tps_why *why)
-{
-	if (err == -EPERM || err == -EACCES)
-		return tps_why_say(why, err,
-				   "the kernel refused the gate: %s; loading it needs CAP_BPF, "
-				   "CAP_NET_ADMIN and CAP_PERFMON (root)",
-				   strerror(-err));
-	if (err == -ENOMEM || err == -E2BIG)
-		return tps_why_say(why, err,
-				   "the gate's maps do not fit in memory: %s; give smaller ones "
-				   "with --capacity MAP=N",
-				   strerror(-err));
-	return tps_why_say(why, err, "the kernel refused the gate: %s; tpsctl -v says more",
-			   strerror(-err));
-}
-
 /* Everything is made and set while unpinned; meta, which says that the rest is whole, comes last.
  */
 static int pins_make(struct tps_gate *gate, const struct bpf_object *object)
@@ -170,41 +138,30 @@ static int pins_make(struct tps_gate *gate, const struct bpf_object *object)
 	return err ? err : meta_make(gate, object);
 }
 
-/* A fd of our own. */
-static int program_fd(const struct bpf_object *object, const char *name)
-{
-	const struct bpf_program *program = bpf_object__find_program_by_name(object, name);
-
-	return program ? fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0) : -ENOENT;
-}
-
 static int gate_load(const char *root, const struct tps_gate_options *options,
 		     struct tps_gate **ret_gate, struct tps_why *why)
 {
 	_cleanup_object_ struct bpf_object *object = NULL;
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	__u64 secret[2];
-	int err = kernel_check(why);
+	int err;
 
-	if (err)
-		return err;
 	object = tps_object_open(&err, why);
 	if (!object)
 		return err;
 	err = tps_gate_size(object, options->capacity);
+	if (!err)
+		err = tps_object_load(object, why);
 	if (err)
 		return err;
-	err = bpf_object__load(object);
-	if (err)
-		return load_failed(err, why);
 	err = tps_secret_make(tps_secret_choose(options->secret_file), secret, why);
 	if (!err)
 		err = adopt_unwritten(object, secret, &gate, why);
 	if (err)
 		return err;
 	gate->root = strdup(root);
-	gate->gate_fd = program_fd(object, TPS_PIN_GATE);
-	gate->egress_fd = program_fd(object, TPS_PIN_EGRESS);
+	gate->gate_fd = tps_object_program(object, TPS_PIN_GATE);
+	gate->egress_fd = tps_object_program(object, TPS_PIN_EGRESS);
 	if (!gate->root || gate->gate_fd < 0 || gate->egress_fd < 0)
 		return -ENOMEM;
 	gate->is_fresh = true;
@@ -258,9 +215,11 @@ static int gate_have(const char *root, const struct tps_gate_options *options,
 		     struct tps_gate **ret_gate, struct tps_why *why)
 {
 	_cleanup_gate_ struct tps_gate *gate = NULL;
+	struct tps_meta meta;
 	int err;
 
-	if (tps_pins_are_made(root)) {
+	/* what cannot be read may stand and enforce: only what was never made is swept away */
+	if (tps_pins_meta(root, &meta) != -ENOENT) {
 		err = tps_hold_pinned(root, TPS_WRITE, &gate, why);
 		if (!err)
 			err = capacities_agree(gate, options, why);

@@ -86,6 +86,16 @@ void tps_gate_unlock(struct tps_gate *gate)
 	gate->lock_fd = -1;
 }
 
+void tps_gate_close_programs(struct tps_gate *gate)
+{
+	if (gate->gate_fd >= 0)
+		close(gate->gate_fd);
+	if (gate->egress_fd >= 0)
+		close(gate->egress_fd);
+	gate->gate_fd = -1;
+	gate->egress_fd = -1;
+}
+
 void tps_gate_close(struct tps_gate *gate)
 {
 	if (!gate)
@@ -98,10 +108,7 @@ void tps_gate_close(struct tps_gate *gate)
 		if (gate->map_fd[map] >= 0)
 			close(gate->map_fd[map]);
 	}
-	if (gate->gate_fd >= 0)
-		close(gate->gate_fd);
-	if (gate->egress_fd >= 0)
-		close(gate->egress_fd);
+	tps_gate_close_programs(gate);
 	tps_gate_unlock(gate);
 	free(gate->root);
 	free(gate);
@@ -117,31 +124,35 @@ int tps_meta_write(const struct tps_gate *gate, const struct tps_meta *meta)
 	return bpf_map_update_elem(gate->map_fd[TPS_MAP_meta], &(__u32){0}, meta, BPF_ANY);
 }
 
-/* Are the opened maps those of @object? By layout hash and by shape; capacities may differ. */
-static int shape_check(const struct tps_gate *gate, const struct bpf_object *object,
-		       struct tps_why *why)
+/* Do the entries of the gate that has @meta mean what those of @object's maps do? */
+static int layout_check(const char *root, const struct tps_meta *meta,
+			const struct bpf_object *object, struct tps_why *why)
 {
-	struct tps_meta meta;
 	__u64 hash;
 	int err = tps_layout_hash(bpf_object__btf(object), &hash);
 
-	if (!err)
-		err = tps_meta_read(gate, &meta);
 	if (err)
 		return err;
-	if (meta.abi_version != TPS_ABI_VERSION || meta.layout_hash != hash)
-		return tps_why_say(
-			why, -EPROTO,
-			"the gate at '%s' was made by tpsctl '%.*s' and has another layout "
-			"than this one, '%s': use that tpsctl, or detach --all --forget with "
-			"it and attach anew",
-			gate->root, (int)sizeof(meta.version), meta.version, TPS_VERSION);
+	if (meta->magic == TPS_MAGIC && meta->abi_version == TPS_ABI_VERSION &&
+	    meta->layout_hash == hash)
+		return 0;
+	return tps_why_say(why, -EPROTO,
+			   "the gate at '%s' was made by tpsctl '%.*s' and has another layout "
+			   "than this one, '%s': use that tpsctl, or detach --all --forget with "
+			   "it and attach anew",
+			   root, (int)sizeof(meta->version), meta->version, TPS_VERSION);
+}
+
+/* Capacities may differ. */
+static int shapes_check(const struct tps_gate *gate, const struct bpf_object *object,
+			struct tps_why *why)
+{
 	for (int map = 0; map < TPS_MAP_MAX; map++) {
 		const struct bpf_map *wanted = tps_object_map(object, map);
 		struct bpf_map_info info = {};
 		__u32 size = sizeof(info);
+		int err = bpf_obj_get_info_by_fd(gate->map_fd[map], &info, &size);
 
-		err = bpf_obj_get_info_by_fd(gate->map_fd[map], &info, &size);
 		if (err)
 			return err;
 		if (!wanted || info.type != bpf_map__type(wanted) ||
@@ -170,9 +181,14 @@ int tps_hold_capacities(struct tps_gate *gate)
 
 static int open_failed(const char *root, const char *name, int err, struct tps_why *why)
 {
-	if (err == -ENOENT)
+	if (err == -ENOENT && !strcmp(name, tps_map_name(TPS_MAP_meta)))
 		return tps_why_say(why, err, "no gate at '%s': make one with tpsctl attach DEVICE",
 				   root);
+	if (err == -ENOENT)
+		return tps_why_say(why, err,
+				   "'%s/%s' is no longer pinned: umount '%s' takes the gate away, "
+				   "then attach anew",
+				   root, name, root);
 	return tps_why_say(why, err, "'%s/%s': %s%s", root, name, strerror(-err),
 			   err == -EPERM || err == -EACCES
 				   ? "; it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (root)"
@@ -214,6 +230,7 @@ int tps_hold_pinned(const char *root, enum tps_access access, struct tps_gate **
 {
 	_cleanup_object_ struct bpf_object *object = NULL;
 	_cleanup_gate_ struct tps_gate *gate = tps_hold_new(access);
+	struct tps_meta meta;
 	int err;
 
 	if (!gate)
@@ -221,15 +238,17 @@ int tps_hold_pinned(const char *root, enum tps_access access, struct tps_gate **
 	gate->root = strdup(root);
 	if (!gate->root)
 		return -ENOMEM;
-	err = pins_open(gate, why);
+	err = tps_pins_meta(root, &meta);
 	if (err)
-		return err;
-	if (!tps_pins_are_made(root))
-		return open_failed(root, "meta", -ENOENT, why);
+		return open_failed(root, tps_map_name(TPS_MAP_meta), err, why);
 	object = tps_object_open(&err, why);
 	if (!object)
 		return err;
-	err = shape_check(gate, object, why);
+	err = layout_check(root, &meta, object, why);
+	if (!err)
+		err = pins_open(gate, why);
+	if (!err)
+		err = shapes_check(gate, object, why);
 	if (!err)
 		err = tps_hold_capacities(gate);
 	if (!err)

@@ -91,6 +91,9 @@ int tps_gate_adopt(struct bpf_object *object, const __u64 secret[2], struct tps_
 		   struct tps_why *why);
 
 void tps_gate_unlock(struct tps_gate *gate);
+/* For who keeps the gate at hand: programs that were swapped stay in memory as long as somebody has
+ * them open. */
+void tps_gate_close_programs(struct tps_gate *gate);
 void tps_gate_close(struct tps_gate *gate);
 TPS_DEFINE_CLEANUP(struct tps_gate *, tps_gate_close)
 

@@ -10,6 +10,8 @@
 
 #include <bpf/btf.h>
 
+#include <tps/names.h>
+
 #include "cleanup.h"
 
 #define LAYOUT_DEPTH_MAX 16 /* of types in types */
@@ -124,6 +126,9 @@ int tps_layout_hash(const struct btf *btf, __u64 *ret_hash)
 	qsort(ids, count, sizeof(*ids), by_name);
 	for (size_t i = 0; i < count; i++)
 		hash_named(&hash, btf, btf__type_by_id(btf, ids[i]));
+#define HASH_MAP(name, capacity) hash_bytes(&hash, #name, sizeof(#name));
+	TPS_MAPS(HASH_MAP)
+#undef HASH_MAP
 	*ret_hash = hash ? hash : 1;
 	return 0;
 }

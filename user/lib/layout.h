@@ -10,7 +10,8 @@
 
 struct btf;
 
-/* Over all `struct tps_*` and `enum tps_*` of @btf, in order of name. Never 0. */
+/* Over all `struct tps_*` and `enum tps_*` of @btf, in order of name, and which maps are pinned.
+ * Never 0. */
 int tps_layout_hash(const struct btf *btf, __u64 *ret_hash);
 
 #endif

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,8 +46,24 @@ static void pin_remove(const char *root, const char *name)
 		unlink(path);
 }
 
-/* Maps, programs and the directory of links; meta first, so that what is half removed counts as
- * half made. */
+int tps_pin_replace(const char *root, const char *name, int fd)
+{
+	char next[PATH_MAX], path[PATH_MAX];
+	int err = pin_path(root, TPS_PIN_NEXT, next);
+
+	if (!err)
+		err = pin_path(root, name, path);
+	if (err)
+		return err;
+	unlink(next); /* one that was killed left it */
+	err = bpf_obj_pin(fd, next);
+	if (!err && rename(next, path)) {
+		err = -errno;
+		unlink(next);
+	}
+	return err;
+}
+
 int tps_pin_links_make(const char *root)
 {
 	char path[PATH_MAX];
@@ -64,14 +82,34 @@ void tps_pins_remove(const char *root)
 		pin_remove(root, tps_map_name(map));
 	pin_remove(root, TPS_PIN_GATE);
 	pin_remove(root, TPS_PIN_EGRESS);
+	pin_remove(root, TPS_PIN_NEXT);
 	if (!pin_path(root, TPS_PIN_LINKS, path))
 		rmdir(path);
 }
 
-bool tps_pins_are_made(const char *root)
+int tps_pins_meta(const char *root, struct tps_meta *ret_meta)
 {
-	_cleanup_close_ int fd = tps_pin_open(root, "meta", true);
-	struct tps_meta meta = {};
+	_cleanup_close_ int fd = tps_pin_open(root, tps_map_name(TPS_MAP_meta), true);
+	_cleanup_free_ void *value = NULL;
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+	struct tps_meta meta;
+	int err;
 
-	return fd >= 0 && !bpf_map_lookup_elem(fd, &(__u32){0}, &meta) && meta.magic == TPS_MAGIC;
+	if (fd < 0)
+		return fd;
+	err = bpf_obj_get_info_by_fd(fd, &info, &size);
+	if (err)
+		return err;
+	value = calloc(1, info.value_size > sizeof(meta) ? info.value_size : sizeof(meta));
+	if (!value)
+		return -ENOMEM;
+	err = bpf_map_lookup_elem(fd, &(__u32){0}, value);
+	if (err)
+		return err;
+	memcpy(&meta, value, sizeof(meta));
+	if (!meta.magic)
+		return -ENOENT;
+	*ret_meta = meta;
+	return 0;
 }

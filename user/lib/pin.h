@@ -7,9 +7,13 @@
 
 #include <stdbool.h>
 
+#include <tps/abi.h>
+
 /* The fd, or -errno. */
 int tps_pin_open(const char *root, const char *name, bool only_read);
 int tps_pin_make(const char *root, const char *name, int fd);
+/* In place of what is pinned there: at any time one of the two is. */
+int tps_pin_replace(const char *root, const char *name, int fd);
 /* The directory that links are pinned in. */
 int tps_pin_links_make(const char *root);
 
@@ -17,7 +21,8 @@ int tps_pin_links_make(const char *root);
  * as half made. */
 void tps_pins_remove(const char *root);
 
-/* Is a gate pinned in full? Its meta is written last. */
-bool tps_pins_are_made(const char *root);
+/* What the pinned meta says; of one of another size what it has in common with ours. -ENOENT: no
+ * gate, or half of one, since meta is written last. */
+int tps_pins_meta(const char *root, struct tps_meta *ret_meta);
 
 #endif

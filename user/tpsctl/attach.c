@@ -11,6 +11,7 @@
 #include "label.h"
 #include "netns.h"
 #include "root.h"
+#include "swap.h"
 #include "drain.h"
 #include "text.h"
 #include "verbs.h"
@@ -111,13 +112,23 @@ static int devices_all(const struct tps_gate *gate, const char *netns, struct de
 
 /* ---- attach */
 
-/* What this command did before it failed. */
-static void undo(struct tps_gate *gate, const struct devices *devices, const bool *done)
+/* Does the gate stand on the device? */
+static bool stands_on(const struct tps_gate *gate, const struct tps_device_key *key)
+{
+	struct bpf_link_info info;
+	_cleanup_close_ int fd = tps_device_link_open(gate, key, &info);
+
+	return fd >= 0 && info.xdp.ifindex;
+}
+
+/* Off the devices that this command put the gate on before it failed; what it mended on others
+ * stays. */
+static void undo(struct tps_gate *gate, const struct devices *devices, const bool *made)
 {
 	bool one;
 
 	for (size_t i = 0; i < devices->count; i++) {
-		if (done[i])
+		if (made[i])
 			tps_device_detach(gate, &devices->keys[i], &one, NULL, NULL);
 	}
 	if (gate->is_fresh)
@@ -127,26 +138,34 @@ static void undo(struct tps_gate *gate, const struct devices *devices, const boo
 static enum outcome attach_all(struct session *session, struct tps_gate *gate,
 			       const struct wish *wish, const struct devices *devices)
 {
-	_cleanup_free_ bool *done = calloc(devices->count, sizeof(*done));
-	bool changed = gate->is_fresh;
+	_cleanup_free_ bool *made = calloc(devices->count, sizeof(*made));
+	bool changed = gate->is_fresh, swapped;
+	struct tps_why why = {};
+	int err = made ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < devices->count && done; i++) {
+	for (size_t i = 0; i < devices->count && !err; i++) {
 		const struct tps_device_key *key = &devices->keys[i];
+		bool stood = stands_on(gate, key), one = false;
 		enum tps_xdp_mode mode;
-		struct tps_why why = {};
-		int err = tps_device_attach(gate, key, wish->mode, &mode, &done[i], &why);
 
-		if (err) {
-			undo(gate, devices, done);
-			return failed(session, err, &why);
-		}
-		if (done[i] && wish->mode == TPS_XDP_AUTO && mode == TPS_XDP_GENERIC)
+		err = tps_device_attach(gate, key, wish->mode, &mode, &one, &why);
+		if (err)
+			break;
+		made[i] = one && !stood;
+		if (made[i] && wish->mode == TPS_XDP_AUTO && mode == TPS_XDP_GENERIC)
 			note("device '%s': native XDP was refused, attached in generic mode: "
 			     "slower",
 			     key->name);
-		changed |= done[i];
+		changed |= one;
 	}
-	return written(session, changed);
+	if (!err)
+		err = tps_swap(gate, &swapped, &why);
+	if (err) {
+		if (made)
+			undo(gate, devices, made);
+		return failed(session, err, &why);
+	}
+	return written(session, changed || swapped);
 }
 
 enum outcome attach(struct session *session, int argc, char **argv)

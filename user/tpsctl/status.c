@@ -11,6 +11,7 @@
 #include "counts.h"
 #include "device.h"
 #include "label.h"
+#include "object.h"
 #include "report.h"
 #include "verbs.h"
 
@@ -129,12 +130,28 @@ static int doubts_add(struct tps_gate *gate, const struct tps_totals first[TPS_L
 	return err;
 }
 
+static void programs_warn(const struct tps_meta *meta, json_t *ret_warnings)
+{
+	if (!meta->object_hash)
+		json_array_append_new(ret_warnings,
+				      json_string("a swap of the gate's programs was not ended: "
+						  "tpsctl attach DEVICE ends it"));
+	else if (!tps_object_signed(meta))
+		json_array_append_new(
+			ret_warnings,
+			json_sprintf("the programs that run are of another build, tpsctl '%s': "
+				     "tpsctl attach DEVICE swaps them for those of this one, '%s'",
+				     meta->version, TPS_VERSION));
+}
+
 /* What the operator should look at. */
-static json_t *warnings_json(const struct tps_gate *gate, const json_t *devices)
+static json_t *warnings_json(const struct tps_gate *gate, const struct tps_meta *meta,
+			     const json_t *devices)
 {
 	json_t *warnings = json_array(), *row;
 	size_t at;
 
+	programs_warn(meta, warnings);
 	if (!json_array_size(devices))
 		json_array_append_new(
 			warnings, json_string("the gate is on no device: nothing is throttled"));
@@ -201,7 +218,7 @@ enum outcome status(struct session *session, int argc, char **argv)
 	if (err)
 		return failed(session, err, &why);
 	listeners_json(gate, totals, listeners);
-	warnings = warnings_json(gate, devices);
+	warnings = warnings_json(gate, &meta, devices);
 	err = doubts_add(gate, totals, warnings);
 	if (err)
 		return failed(session, err, &why);
@@ -212,7 +229,7 @@ enum outcome status(struct session *session, int argc, char **argv)
 					  default_tier->name, "devices", devices, "listeners",
 					  listeners, "maps", maps, "warnings", warnings)))
 		return DONE;
-	printf("root %s, made by tpsctl %s, %s, default tier %s\n\n", gate->root, meta.version,
+	printf("root %s, programs of tpsctl %s, %s, default tier %s\n\n", gate->root, meta.version,
 	       tps_state_text(tps_state_read(gate)), default_tier->name);
 	table_print(devices, device_columns);
 	putchar('\n');

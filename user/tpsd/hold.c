@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Holding the gate: maps by libtps, links by their pins. A link whose device has gone stays held
- * and says so itself (its ifindex is 0).
+ * Holding the gate: maps by libtps, links by their pins; no programs, which may be swapped. A link
+ * whose device has gone stays held and says so itself (its ifindex is 0).
  */
 #include "hold.h"
 
@@ -113,14 +113,24 @@ static void devices_look(struct hold *hold)
 	hold->devices_count = count;
 }
 
+static int maps_open(const char *root, struct tps_gate **ret_gate, struct tps_why *why)
+{
+	int err = tps_gate_open(root, TPS_READ, ret_gate, why);
+
+	if (err)
+		return err;
+	tps_gate_unlock(*ret_gate);
+	tps_gate_close_programs(*ret_gate);
+	return 0;
+}
+
 void hold_look(struct hold *hold)
 {
 	__u32 pinned = pinned_id(hold->gate->root);
 	struct tps_gate *gate;
 
 	hold->pinned = pinned && pinned == map_id(hold->gate->map_fd[TPS_MAP_control]);
-	if (pinned && !hold->pinned && !tps_gate_open(hold->gate->root, TPS_READ, &gate, NULL)) {
-		tps_gate_unlock(gate);
+	if (pinned && !hold->pinned && !maps_open(hold->gate->root, &gate, NULL)) {
 		devices_drop(hold->devices, hold->devices_count);
 		hold->devices_count = 0;
 		tps_gate_close(hold->gate);
@@ -138,12 +148,11 @@ int hold_open(const char *root, struct hold **ret_hold, struct tps_why *why)
 
 	if (!hold)
 		return tps_why_say(why, -ENOMEM, "out of memory");
-	err = tps_gate_open(root, TPS_READ, &hold->gate, why);
+	err = maps_open(root, &hold->gate, why);
 	if (err) {
 		free(hold);
 		return err;
 	}
-	tps_gate_unlock(hold->gate);
 	hold_look(hold);
 	*ret_hold = hold;
 	return 0;
