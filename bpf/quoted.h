@@ -13,6 +13,7 @@
 #include <tps/abi.h>
 
 #include "frame.h"
+#include "identify.h"
 #include "maps.h"
 #include "splice.h"
 #include "translate.h"

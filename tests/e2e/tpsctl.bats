@@ -282,8 +282,8 @@ words_of()
 @test "words of what is not built yet are refused, naming what there is" {
 	refused 2 "--protocol 'tls': expected one of http, tcp, udp" \
 		tps set listener api --port 443 --protocol tls
-	refused 2 "refuse 'reset' is not for protocol 'http'" \
-		tps set listener api --port 80 --protocol http --refuse reset
+	refused 2 "refuse 'reset' is not for protocol 'udp': a datagram is dropped" \
+		tps set listener api --port 80 --protocol udp --refuse reset
 	refused 2 "refuse 'answer' is not for protocol 'udp'" \
 		tps set listener api --port 80 --protocol udp --refuse answer
 	refused 2 "with placement 'transit' refuse 'drop' is all there is" \
