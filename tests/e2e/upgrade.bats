@@ -258,7 +258,7 @@ gate_stands()
 unended="warning: a swap of the gate's programs was not ended: tpsctl attach DEVICE ends it"
 
 @test "killed at any point of a swap, the gate enforces, and the next attach of either build ends it" {
-	local call n by rounds=0 torn=0 words
+	local call n by point=0 rounds=0 torn=0 words
 	words=(attach "$lab_device" --netns "$(lab_netns server)")
 
 	tps set caller flooder --rate 1/h --burst 5 --source 203.0.113.31
@@ -268,6 +268,8 @@ unended="warning: a swap of the gate's programs was not ended: tpsctl attach DEV
 	assert_whole other
 	between 30 "$(wc -l <"$lab_dir/points")" 100
 	while read -r call n; do
+		# the last points are the swap's; those before leave the gate as it was
+		((++point % 5 == 0 || point > $(wc -l <"$lab_dir/points") - 32)) || continue
 		rounds=$((rounds + 1))
 		swap ours >/dev/null
 		killed_before "$call" "$n" "$(binary other)" "${words[@]}" 2>/dev/null
@@ -278,7 +280,7 @@ unended="warning: a swap of the gate's programs was not ended: tpsctl attach DEV
 		assert_whole "$by"
 	done <"$lab_dir/points"
 	echo "# killed at $rounds points, $torn of them in the middle" >&3
-	between 15 "$torn" "$((rounds - 1))"
+	between 20 "$torn" "$((rounds - 1))"
 	stop_kept
 	sink_stop 5000
 	# over all of it not one too many
