@@ -12,7 +12,7 @@
 
 #define ANSWER_SPAN 1024 /* positions are masked by this less one */
 #define ANSWER_BYTES_MAX 512
-#define ANSWER_RETRY_S_MAX 86400
+#define ANSWER_RETRY_S_MAX 0x7fffffff
 
 /* Where an answer is written; what lies behind its end is zero. */
 struct answer_text {

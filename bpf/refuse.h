@@ -143,9 +143,12 @@ static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
 	if (!splice)
 		return NULL;
 	splice->used_jiffies = bpf_jiffies64();
-	bpf_timer_init(&splice->timer, &spliced, REFUSE_CLOCK_MONOTONIC);
-	bpf_timer_set_callback(&splice->timer, translate_look);
-	bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0);
+	if (bpf_timer_init(&splice->timer, &spliced, REFUSE_CLOCK_MONOTONIC) ||
+	    bpf_timer_set_callback(&splice->timer, translate_look) ||
+	    bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0)) {
+		translate_forget(&frame->flow); /* it would never end */
+		return NULL;
+	}
 	return splice;
 }
 
@@ -292,20 +295,30 @@ static __always_inline int refuse_replace(struct xdp_md *ctx, struct respond *r,
 	return bpf_xdp_store_bytes(ctx, head, r->text.bytes, bytes) != 0;
 }
 
-static __always_inline void refuse_commit(struct tps_splice *splice, const struct frame *frame,
-					  const struct tps_answer *answer, __u32 swallowed)
+/* The entry's new counts. False: they are not @n any more, or the server has sent more meanwhile,
+ * which left by the old ones. */
+static __always_inline int refuse_commit(struct tps_splice *splice, const struct splice_count *n,
+					 const struct frame *frame, const struct tps_answer *answer,
+					 __u32 swallowed)
 {
+	int committed = 0;
+
 	bpf_spin_lock(&splice->lock);
-	splice->swallowed_before = splice->swallowed;
-	splice->injected_before = splice->injected;
-	splice->unacked = 1;
-	splice->swallowed += swallowed;
-	splice->injected += answer->bytes;
-	splice->asked_seq = frame->seq;
-	splice->edge_seq = frame->ack;
-	splice->want = TPS_WANT_NOTHING;
-	dual_memcpy(&splice->answer, answer, sizeof(*answer));
+	if (splice->swallowed == n->swallowed && splice->injected == n->injected &&
+	    splice->sent_seq == frame->ack) {
+		splice->swallowed_before = splice->swallowed;
+		splice->injected_before = splice->injected;
+		splice->unacked = 1;
+		splice->swallowed += swallowed;
+		splice->injected += answer->bytes;
+		splice->asked_seq = frame->seq;
+		splice->edge_seq = frame->ack;
+		splice->want = TPS_WANT_NOTHING;
+		dual_memcpy(&splice->answer, answer, sizeof(*answer));
+		committed = 1;
+	}
 	bpf_spin_unlock(&splice->lock);
+	return committed;
 }
 
 /*
@@ -324,7 +337,8 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	int failed;
 
 	r = bpf_map_lookup_elem(&responses, &zero);
-	if (!r || !splice->swallowed || splice->ifindex != ctx->ingress_ifindex)
+	if (!r || !splice->swallowed || splice->ifindex != ctx->ingress_ifindex ||
+	    splice->sent_seq != frame->ack)
 		return -1;
 	if (splice->tagged &&
 	    frame->ip_at == FRAME_ETHERNET_BYTES) /* the device took its tag off */
@@ -351,7 +365,8 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 		return -1;
 	if (failed)
 		return count_drop(count_totals(refusal->listener), TPS_REASON_NO_SPLICE);
-	refuse_commit(splice, frame, &refusal->answer, refusal->bytes);
+	if (!refuse_commit(splice, n, frame, &refusal->answer, refusal->bytes))
+		return count_drop(count_totals(refusal->listener), refusal->reason);
 	count_refusal(count_totals(refusal->listener), TPS_REFUSAL_ANSWER, refusal->reason);
 	return count_tx(count_totals(refusal->listener), refusal->reason);
 }
@@ -474,31 +489,34 @@ static __always_inline int refuse_ended(struct xdp_md *ctx, struct frame *frame,
 	return count_tx(of, TPS_REASON_ENDED);
 }
 
-/* The client's side of the end. Once the server's FIN, which acked the client's, is acked in its
- * turn, neither has anything to send again. Not 0: so it is. */
-static __always_inline int refuse_ends(struct tps_splice *splice, const struct frame *frame)
-{
-	if (frame->flags & FRAME_FIN) {
-		splice->client_end = frame->seq + frame->payload_bytes + 1;
-		splice->ending |= TPS_SPLICE_CLIENT_FIN;
-	}
-	return splice->ending & TPS_SPLICE_BOTH_FIN && frame->ack == splice->server_end;
-}
-
-/* Will the host end the connection for this RST (RFC 5961 3.2: at the very byte), or is it gone? */
-static __always_inline int refuse_is_reset(struct xdp_md *ctx, const struct frame *frame)
+/* Is this the very byte that the host waits for, so that it believes a RST (RFC 5961 3.2) or a FIN,
+ * or is the connection gone? */
+static __always_inline int refuse_is_next(struct xdp_md *ctx, const struct frame *frame)
 {
 	struct bpf_sock *found = flow_find(ctx, frame);
 	struct tcp_sock___tps *socket;
-	int is_reset = 1;
+	int is_next = 1;
 
 	if (!found)
 		return 1;
 	socket = (struct tcp_sock___tps *)bpf_skc_to_tcp_sock(found);
 	if (socket && found->state != FLOW_LISTEN)
-		is_reset = socket->rcv_nxt == frame->seq;
+		is_next = socket->rcv_nxt == frame->seq;
 	bpf_sk_release(found);
-	return is_reset;
+	return is_next;
+}
+
+/* The client's side of the end. Once the server's FIN, which acked the client's, is acked in its
+ * turn, neither has anything to send again. Not 0: so it is. */
+static __always_inline int refuse_ends(struct xdp_md *ctx, struct tps_splice *splice,
+				       const struct frame *frame)
+{
+	if (frame->flags & FRAME_FIN && refuse_is_next(ctx, frame)) {
+		splice->client_end = frame->seq + frame->payload_bytes + 1;
+		splice->ending |= TPS_SPLICE_CLIENT_FIN;
+	}
+	return splice->ending & TPS_SPLICE_BOTH_FIN && splice->ending & TPS_SPLICE_SERVER_FIN &&
+	       frame->ack == splice->server_end;
 }
 
 /*
@@ -554,9 +572,14 @@ __noinline int refuse_arriving(struct xdp_md *ctx)
 	if (splice->state != TPS_SPLICE_OPEN)
 		return refuse_ended(ctx, frame, splice, &n);
 	frame->unacked = !splice_acked(&n, frame->ack);
+	/* the server's ack of what follows would ack the request whose answer may be lost */
+	if (n.unacked && frame->unacked && (frame->payload_bytes || frame->flags & FRAME_FIN) &&
+	    !splice_before(seq, n.asked_seq))
+		return count_drop(count_totals(splice->listener), TPS_REASON_UNACKED);
 	if (!translate_inward(ctx, &n, frame, seq, splice_ack_inward(&n, frame->ack)))
 		return count_drop(count_totals(splice->listener), TPS_REASON_NO_SPLICE);
-	if (refuse_ends(splice, frame) || (frame->flags & FRAME_RST && refuse_is_reset(ctx, frame)))
+	if (refuse_ends(ctx, splice, frame) ||
+	    (frame->flags & FRAME_RST && refuse_is_next(ctx, frame)))
 		translate_forget(&frame->flow);
 	return -1;
 }

@@ -53,6 +53,7 @@ struct requests {
 	__u32 slot;     /* and of whom: TPS_SLOT_STRANGERS, of the source */
 	__u32 read_seq; /* from where on the segment was read */
 	__u32 tainted;  /* flow.tainted, before it was read */
+	__u32 turned;   /* the server has sent more since the last request that passed */
 	struct refusal refusal;
 	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
 };
@@ -95,7 +96,8 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->next_seq = peer->untouched ? peer->received : frame->seq;
 	flow->framed_seq = flow->next_seq;
 	flow->high_seq = flow->next_seq;
-	flow->turn_ack = peer->ack_high;
+	/* no response is outstanding where nothing was asked */
+	flow->turn_ack = peer->ack_high - (peer->untouched ? 1 : 0);
 	flow->open_seq = flow->next_seq;
 	flow->bound.generation = 0;
 	flow->answers = 0;
@@ -680,6 +682,7 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 
 	requests_distrust(&r->flow, frame);
 	r->tainted = r->flow.tainted;
+	r->turned = flow_before(r->flow.turn_ack, frame->ack);
 	http_begin(&r->scan, &r->flow.http, secret, may_resync);
 	r->scan.follows = r->follows;
 	if (r->flow.bound.generation) {
@@ -816,6 +819,13 @@ static __always_inline int requests_is_http(const struct requests *r)
 	return 1;
 }
 
+/* Has the server responded to what passed before? Its socket does not tell: while it works on a
+ * request it has nothing to send either, and an answer would come before the response. */
+static __always_inline int requests_is_turn(const struct requests *r)
+{
+	return r->turned || (r->flow.http.phase == HTTP_JOINED && r->peer.answered);
+}
+
 /* What a refused segment gets: an answer that keeps the connection, or one that ends it where the
  * server knows part of the request, or would read more of it than was refused; or a RST. */
 static __always_inline void requests_want(struct requests *r, const struct frame *frame,
@@ -895,7 +905,7 @@ __noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 rea
 	if (!settings || !listener || !frame)
 		return XDP_DROP;
 	if (listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
-	    listener->placement == TPS_PLACEMENT_LOCAL &&
+	    listener->placement == TPS_PLACEMENT_LOCAL && requests_is_turn(r) &&
 	    (listener->refusal == TPS_REFUSAL_RESET || requests_is_http(r))) {
 		requests_want(r, frame,
 			      listener->refusal == TPS_REFUSAL_ANSWER && settings->draining

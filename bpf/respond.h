@@ -63,7 +63,7 @@ struct {
 	__type(value, struct respond);
 } responses SEC(".maps");
 
-#define RESPOND_ROOM ANSWER_BYTES_MAX
+#define RESPOND_FAR (1U << 29)
 
 /* The text's own sum. Zero bytes behind it fill the last word. */
 static __always_inline __s64 respond_sum(struct answer_text *text, __u32 bytes)
@@ -139,7 +139,9 @@ static __always_inline int respond_options(struct __sk_buff *skb, const struct f
 		return 0;
 	if (old[0] == TRANSLATE_TIMES_ALONE)
 		keep = 3;
-	if (bytes > 4 * keep && (old[keep] & dual_swap32(0xffffff00)) != RESPOND_SACK)
+	/* and nothing behind it: Linux has MPTCP there */
+	if (bytes > 4 * keep && ((old[keep] & dual_swap32(0xffffff00)) != RESPOND_SACK ||
+				 (dual_swap32(old[keep]) & 0xff) != bytes - 4 * keep - 2))
 		return 0;
 	for (__u32 i = 0; i < 10; i++)
 		new[i] = i < keep ? old[i] : 0x01010101;
@@ -204,6 +206,7 @@ static __always_inline int respond_commit(struct tps_splice *splice,
 		splice->injected += bytes + (want->want == TPS_WANT_CLOSE);
 		splice->asked_seq = want->seq;
 		splice->edge_seq = want->ack;
+		splice->sent_seq = want->ack;
 		splice->answer.bytes = bytes;
 		splice->window_shift = shift;
 		if (want->want == TPS_WANT_CLOSE)
@@ -354,6 +357,41 @@ __noinline int respond(struct __sk_buff *skb)
 	return RESPOND_DONE;
 }
 
+/*
+ * What the entry says, now that @frame leaves: the server's own numbers, which nobody forges. A
+ * count of before holds for 2^31 bytes behind the latest answer (RFC 9293 3.4): beyond a quarter of
+ * that all that can still be under way is counted by the latest.
+ */
+static __always_inline void respond_meet(struct tps_splice *splice, const struct frame *frame,
+					 struct splice_count *ret)
+{
+	__u32 end = frame->seq + frame->payload_bytes + (frame->flags & FRAME_FIN ? 1 : 0);
+
+	bpf_spin_lock(&splice->lock);
+	if (splice_before(splice->asked_seq, frame->ack))
+		splice->unacked = 0;
+	translate_copy(splice, ret);
+	if (splice_before(splice->sent_seq, end))
+		splice->sent_seq = end;
+	if (!ret->unacked && frame->seq - ret->edge_seq - RESPOND_FAR < RESPOND_FAR) {
+		splice->edge_seq = frame->seq - RESPOND_FAR / 2;
+		splice->injected_before = splice->injected;
+	}
+	if (!ret->unacked && frame->ack - ret->asked_seq - RESPOND_FAR < RESPOND_FAR) {
+		splice->asked_seq = frame->ack - RESPOND_FAR / 2;
+		splice->swallowed_before = splice->swallowed;
+	}
+	splice->window_be = frame->window_be;
+	if (frame->flags & FRAME_FIN) {
+		splice->server_end = end;
+		splice->ending |= TPS_SPLICE_SERVER_FIN;
+	}
+	if (splice->ending & TPS_SPLICE_CLIENT_FIN && splice->ending & TPS_SPLICE_SERVER_FIN &&
+	    frame->ack == splice->client_end)
+		splice->ending |= TPS_SPLICE_BOTH_FIN;
+	bpf_spin_unlock(&splice->lock);
+}
+
 /* A segment that leaves from a server port with spliced connections. Returns the tc action. */
 __noinline int respond_leaving(struct __sk_buff *skb)
 {
@@ -385,15 +423,8 @@ __noinline int respond_leaving(struct __sk_buff *skb)
 	}
 	if (splice->state != TPS_SPLICE_OPEN) /* what the client knows of ended with the answer */
 		return TC_ACT_SHOT;
-	translate_read(splice, &n);
-	splice->window_be = frame->window_be;
+	respond_meet(splice, frame, &n);
 	splice->used_jiffies = bpf_jiffies64();
-	if (frame->flags & FRAME_FIN) {
-		splice->server_end = frame->seq + frame->payload_bytes + 1;
-		splice->ending |= TPS_SPLICE_SERVER_FIN;
-		if (splice->ending & TPS_SPLICE_CLIENT_FIN && frame->ack == splice->client_end)
-			splice->ending |= TPS_SPLICE_BOTH_FIN;
-	}
 	if (!n.swallowed && !n.injected)
 		return TC_ACT_UNSPEC;
 	if (translate_outward(skb, &n, frame))

@@ -44,8 +44,7 @@ DUAL_INLINE int splice_acked(const struct splice_count *n, __u32 ack)
 /* Is a segment at @seq with @ack what the client sends behind a closing answer, which has a FIN? */
 DUAL_INLINE int splice_ended(const struct splice_count *n, __u32 seq, __u32 ack)
 {
-	return ack == n->edge_seq + n->injected &&
-	       seq - (n->asked_seq + n->swallowed) < SPLICE_AHEAD_MAX;
+	return ack == n->edge_seq + n->injected && !splice_before(seq, n->asked_seq + n->swallowed);
 }
 
 /* Does a segment at @seq with @ack follow the answered request to the byte, and ack the answer?

@@ -474,10 +474,12 @@ struct tps_splice {
 	__u8 unacked;             /* the client has not acked the latest answer */
 	__u8 tagged; /* leaves with a VLAN tag that stands beside the packet (skb->vlan_tci) */
 	__u16 zero;
+	__u32 sent_seq; /* the byte behind the last that was seen to leave, in the server's count */
+	__u32 zero_end;
 };
 #define TPS_SPLICE_CLIENT_FIN 0x01
 #define TPS_SPLICE_SERVER_FIN 0x02
-#define TPS_SPLICE_BOTH_FIN 0x04 /* and the server's acks the client's */
+#define TPS_SPLICE_BOTH_FIN 0x04 /* and the server has acked the client's */
 
 /* spliced_sources: array by the client's address (IPv6: its /64), scattered, so that no source
  * fills `spliced` by itself. */
@@ -544,6 +546,6 @@ TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_http, 224);
 TPS_ASSERT_SIZE(tps_flow, 336);
 TPS_ASSERT_SIZE(tps_answer, 48);
-TPS_ASSERT_SIZE(tps_splice, 136);
+TPS_ASSERT_SIZE(tps_splice, 144);
 
 #endif

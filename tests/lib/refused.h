@@ -196,6 +196,7 @@ static inline struct tps_splice splice_make(void)
 		.injected_before = INJECTED - 300,
 		.asked_seq = next.seq,
 		.edge_seq = next.ack,
+		.sent_seq = next.ack,
 		.ifindex = if_nametoindex("lo"),
 		.state = TPS_SPLICE_OPEN,
 		.window_shift = 7,

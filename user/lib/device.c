@@ -397,6 +397,28 @@ int tps_device_detach_check(const struct tps_gate *gate, const struct tps_device
 			   device_text(key, text));
 }
 
+static int by_key(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct tps_device_key));
+}
+
+/* Is the gate on a device of the same index, which then is in another network namespace?
+ * Connections are known by the index. */
+static bool index_is_shared(const struct tps_gate *gate, const struct tps_device_key *key,
+			    __u32 ifindex)
+{
+	_cleanup_free_ struct tps_device_entry *entries = NULL;
+	size_t count;
+
+	if (tps_devices_read(gate, &entries, &count))
+		return true;
+	for (size_t i = 0; i < count; i++) {
+		if (entries[i].device.ifindex == ifindex && by_key(&entries[i].key, key))
+			return true;
+	}
+	return false;
+}
+
 int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, bool *ret_changed,
 		      size_t *ret_ended, struct tps_why *why)
 {
@@ -408,13 +430,12 @@ int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, b
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
 	__u32 ifindex = fd >= 0 ? info.xdp.ifindex : device.ifindex;
 	bool is_there = ifindex && !enter(key, &back_fd, NULL);
-	size_t ended = 0;
+	size_t ended = 0, late = 0;
 	int err;
 
+	/* where the kernel cannot end them (INET_DIAG_DESTROY) the gate goes all the same */
 	if (is_there)
 		tps_splices_end(gate, ifindex, &ended);
-	if (ret_ended)
-		*ret_ended = ended;
 	if (is_wanted)
 		bpf_map_delete_elem(gate->map_fd[TPS_MAP_devices], key);
 	err = fd >= 0 ? bpf_link_detach(fd) : 0;
@@ -422,21 +443,21 @@ int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, b
 		return tps_why_say(why, err, "device %s: cannot be detached: %s",
 				   device_text(key, text), strerror(-err));
 	link_unpin(gate, key);
+	/* what was answered meanwhile; its resets leave translated */
+	if (is_there)
+		tps_splices_end(gate, ifindex, &late);
+	if (ret_ended)
+		*ret_ended = ended + late;
 	/* With a device that has gone went its filter. */
 	if (is_there)
 		tps_egress_detach(ifindex, device.flags & TPS_DEVICE_CLSACT);
-	if (ifindex)
+	if (ifindex && !index_is_shared(gate, key, ifindex))
 		tps_splices_forget(gate, ifindex);
 	*ret_changed = is_wanted || fd >= 0;
 	return 0;
 }
 
 /* ---- list */
-
-static int by_key(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct tps_device_key));
-}
 
 static void state_fill(const struct tps_gate *gate, struct tps_device_entry *entry)
 {

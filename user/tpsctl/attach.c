@@ -3,6 +3,7 @@
  * attach and detach: the gate on devices.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -221,6 +222,8 @@ enum outcome attach(struct session *session, int argc, char **argv)
 		err = tps_gate_make(tps_root_choose(session->root), &wish.gate, &gate, &why);
 	if (err)
 		return failed(session, err, &why);
+	/* a detach that was killed may have left it */
+	tps_half_store(&gate->control->draining, 0);
 	if (wish.gate.observe && !gate->is_fresh && !gate->control->observe)
 		note("--observe is for a gate that is made; tpsctl observe sets this one "
 		     "observing");
@@ -231,14 +234,24 @@ enum outcome attach(struct session *session, int argc, char **argv)
 
 #define DRAIN_LOOK_US 100000
 
+static volatile sig_atomic_t is_interrupted;
+
+static void interrupt(int signal)
+{
+	(void)signal;
+	is_interrupted = 1;
+}
+
 /* Waits until no spliced connection is left, @seconds at most; no further one is made meanwhile. */
 static int drain(struct tps_gate *gate, __u64 seconds)
 {
 	size_t left = 0;
 	int err = 0;
 
-	tps_half_store(&gate->control->draining, 1);
-	for (__u64 looks = seconds * 1000000 / DRAIN_LOOK_US; looks && !err; looks--) {
+	signal(SIGINT, interrupt);
+	signal(SIGTERM, interrupt);
+	for (__u64 looks = seconds * 1000000 / DRAIN_LOOK_US; looks && !err && !is_interrupted;
+	     looks--) {
 		err = tps_splices_count(gate, 0, &left);
 		if (!left)
 			break;
@@ -255,8 +268,14 @@ static enum outcome detach_all(struct session *session, struct tps_gate *gate,
 	size_t ended, all = 0;
 	int err = 0;
 
+	/* nothing more is spliced: what is, would have to be ended */
+	tps_half_store(&gate->control->draining, 1);
 	if (wish->drain_s)
 		err = drain(gate, wish->drain_s);
+	if (!err && is_interrupted)
+		err = tps_why_say(&why, -EINTR,
+				  "interrupted while connections drained: the gate stays where it "
+				  "is");
 	for (size_t i = 0; i < devices->count && !err; i++) {
 		err = tps_device_detach(gate, &devices->keys[i], &one, &ended, &why);
 		changed |= !err && one;
