@@ -180,6 +180,79 @@ static void stand_in_is_a_byte_that_the_server_has(void **state)
 	live_close(&old);
 }
 
+/* While the server works on a request it has nothing to send, like one that stands still. */
+static void answer_never_overtakes_a_response(void **state)
+{
+	struct packet packet;
+
+	refuse_by(TPS_REFUSAL_ANSWER, 1);
+	assert_int_equal(live_send_text(&c, &h, GET), XDP_PASS);
+	refuse_all_by(TPS_REFUSAL_ANSWER);
+	packet = asks(GET);
+	assert_int_equal(harness_run(&h, &packet), XDP_DROP);
+	assert_int_equal(harness_splices(&h), 0);
+	live_answer(&c, &h, OK);
+	packet = asks(GET);
+	assert_int_equal(harness_run(&h, &packet), XDP_PASS);
+	assert_int_equal(harness_splices(&h), 1);
+}
+
+/* Sequence numbers compare right within 2^31. */
+static void counts_hold_beyond_two_gigabytes(void **state)
+{
+	struct packet packet;
+	__u32 seq, ack;
+
+	splice_open();
+	packet = server_says();
+	seq = packet.seq;
+	ack = packet.ack;
+	for (__u32 at = 0; at < 3; at++) {
+		for (__u32 step = 0; step < 64; step++) {
+			packet.seq += 1U << 26;
+			packet.ack += 1U << 26;
+			turned_write(&packet);
+			assert_int_equal(harness_turn_egress(&h, t.frame, &t.len), TC_ACT_UNSPEC);
+			assert_true(wire_read(t.frame, t.len, &t.now));
+			assert_int_equal(t.now.seq, packet.seq + INJECTED);
+			assert_int_equal(t.now.ack, packet.ack + SWALLOWED);
+		}
+		assert_int_equal(packet.seq, seq);
+		assert_int_equal(packet.ack, ack);
+	}
+}
+
+static void forged_fin_is_not_noted(void **state)
+{
+	struct packet packet;
+
+	splice_open();
+	packet = spliced_asks(NULL);
+	packet.flags = PACKET_FIN | PACKET_ACK;
+	packet.seq += 0x1234;
+	harness_run(&h, &packet);
+	assert_int_equal(splice_now().ending, 0);
+	packet.seq -= 0x1234;
+	harness_run(&h, &packet);
+	assert_int_equal(splice_now().ending, TPS_SPLICE_CLIENT_FIN);
+}
+
+/* Else the server's ack of it acks the request, whose answer may be lost, and nobody sends it
+ * again. */
+static void nothing_passes_behind_an_answer_that_is_not_acked(void **state)
+{
+	struct packet packet;
+
+	state_is(TPS_SPLICE_OPEN);
+	packet = spliced_asks("x");
+	packet.ack -= 1;
+	assert_int_equal(harness_run(&h, &packet), XDP_DROP);
+	packet.payload = NULL;
+	packet.flags = PACKET_FIN | PACKET_ACK;
+	assert_int_equal(harness_run(&h, &packet), XDP_DROP);
+	assert_int_equal(splice_now().unacked, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest cases[] = {
@@ -196,6 +269,13 @@ int main(void)
 		REFUSED_CASE("a forged ACK settles no answer", forged_ack_settles_no_answer),
 		REFUSED_CASE("the stand-in is a byte that the server has",
 			     stand_in_is_a_byte_that_the_server_has),
+		REFUSED_CASE("an answer never overtakes a response",
+			     answer_never_overtakes_a_response),
+		REFUSED_CASE("the counts hold beyond two gigabytes",
+			     counts_hold_beyond_two_gigabytes),
+		REFUSED_CASE("a forged FIN is not noted", forged_fin_is_not_noted),
+		REFUSED_CASE("nothing passes behind an answer that is not acked",
+			     nothing_passes_behind_an_answer_that_is_not_acked),
 	};
 
 	return cmocka_run_group_tests_name("mended", cases, http_group_open, http_group_close);
