@@ -197,6 +197,49 @@ int wrap_flow(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
+/* Is the connection again as it was before its request was answered? */
+static __always_inline int restore_connection(struct bench_script *s)
+{
+	struct tps_flow *flow = bpf_map_lookup_elem(&flows, &s->flow);
+	struct tps_splice *splice = bpf_map_lookup_elem(&spliced, &s->flow);
+
+	if (!flow || !splice)
+		return 0;
+	__builtin_memcpy(flow, &s->before, sizeof(s->before));
+	splice->swallowed = s->counts.swallowed;
+	splice->injected = s->counts.injected;
+	splice->swallowed_before = s->counts.swallowed_before;
+	splice->injected_before = s->counts.injected_before;
+	splice->asked_seq = s->counts.asked_seq;
+	splice->edge_seq = s->counts.edge_seq;
+	splice->unacked = 1;
+	return 1;
+}
+
+/* Is the frame, of which the gate made an answer, the request again? */
+static __always_inline int restore_frame(struct xdp_md *ctx, struct bench_script *s)
+{
+	__u32 bytes = s->frame_bytes;
+
+	if (bpf_xdp_adjust_head(ctx, (int)bpf_xdp_get_buff_len(ctx) - (int)bytes))
+		return 0;
+	barrier_var(bytes); /* else the mask below, which the verifier wants, is left out */
+	bytes = ((bytes - 1) & (BENCH_FRAME_MAX - 1)) + 1;
+	return !bpf_xdp_store_bytes(ctx, 0, s->frame, bytes);
+}
+
+/* A request that is refused with an answer: frame, flow and splice as they were before it. */
+SEC("xdp.frags")
+int wrap_answered(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+
+	if (!s || !restore_connection(s) || !restore_frame(ctx, s))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
 /* The hash of a random caller's key, as the parser makes it from the eight letters. */
 static __always_inline void draw_key(struct bench_script *s, struct tps_key *ret_key)
 {

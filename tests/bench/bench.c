@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
 #include <bpf/libbpf.h>
 
 #include "bench/crowd.h"
@@ -92,8 +93,52 @@ static void bench_speed(struct stage *stage)
 	};
 
 	bench_paths(stage, "speed, no prefixes and no bans set", paths, COUNT(paths), 1);
-	for (size_t i = 0; i < COUNT(stage->connection); i++)
+	for (size_t i = 0; i < STREAM_SPLICED; i++)
 		live_close(&stage->connection[i]);
+	stage_close(stage);
+}
+
+static void bench_refusals(struct stage *stage)
+{
+	struct bench_bpf *own;
+	struct frame_bytes response;
+	struct packet packet;
+	struct tps_slot caller;
+	int egress;
+
+	stage_open(stage, NULL, 16);
+	stage_set_gate(stage);
+	own = stage->own;
+	egress = bpf_program__fd(stage->harness.gate->progs.egress);
+	crowd_add_floor_caller(stage, CLIENT);
+	caller = harness_add_caller(&stage->harness, 0, 0, 0);
+	harness_add_key(&stage->harness, caller, "aaaaaaaa");
+	stage_open_stream(stage, STREAM_250, 250);
+	stage_open_spliced(stage, 250);
+	packet = stage_response(stage, STREAM_250,
+				"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
+	stage_write_frame(&packet, &response);
+
+	struct path paths[] = {
+		{"floor b", 0, prepare_allow, bpf_program__fd(own->progs.floor_bucket),
+		 .frame = &stage->syn, .action = XDP_PASS},
+		{"keyed request of 250 B, answered with 429 on its connection", 11,
+		 prepare_answered, bpf_program__fd(own->progs.wrap_answered), .wrapped = true,
+		 .frame = &stage->request[STREAM_SPLICED], .action = XDP_TX},
+		{"the same request, dropped", 0, prepare_dropped,
+		 bpf_program__fd(own->progs.wrap_answered), .wrapped = true,
+		 .frame = &stage->request[STREAM_SPLICED], .action = XDP_DROP},
+		{"egress, no connection of the port ever answered", 1.3, prepare_unspliced_port,
+		 egress, .frame = &response, .action = TC_ACT_UNSPEC},
+		{"egress, others of the port answered", 1.3, prepare_spliced_port, egress,
+		 .frame = &response, .action = TC_ACT_UNSPEC},
+	};
+
+	bench_paths(stage, "refusals with an answer", paths, COUNT(paths), 0);
+	if (harness_packets_all(&stage->harness, TPS_ACTION_TX) < (__u64)ROUNDS * RUNS)
+		errx(1, "not every request was answered");
+	live_close(&stage->connection[STREAM_250]);
+	live_close(&stage->connection[STREAM_SPLICED]);
 	stage_close(stage);
 }
 
@@ -181,9 +226,10 @@ static void bench_scale(struct stage *stage)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: bench [-j|-t] [-q]\n"
+		"usage: bench [-j|-t] [-q] [-r]\n"
 		"  -j  JSON\n"
 		"  -t  TAP, each bound a case\n"
+		"  -r  refusals with an answer, in place of the rest\n"
 		"  -q  quick, for a machine that others use: no million entries, and a bound is\n"
 		"      missed when each of twelve tries is more than 15 %% over it\n");
 	return 2;
@@ -193,14 +239,15 @@ int main(int argc, char **argv)
 {
 	struct stage stage = {.quiet = !isatty(STDERR_FILENO)};
 	enum report_form form = REPORT_TABLE;
-	bool quick = false;
+	bool quick = false, refusals = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "jqt")) != -1) {
+	while ((option = getopt(argc, argv, "jqrt")) != -1) {
 		if (option == '?')
 			return usage();
 		quick |= option == 'q';
-		if (option != 'q')
+		refusals |= option == 'r';
+		if (option == 'j' || option == 't')
 			form = option == 'j' ? REPORT_JSON : REPORT_TAP;
 	}
 	if (geteuid())
@@ -210,10 +257,14 @@ int main(int argc, char **argv)
 	measure_alone();
 	live_enter_namespace();
 	stage.listener = live_listen(SERVER, HTTP_PORT);
-	bench_speed(&stage);
-	bench_prefixes(&stage);
-	if (!quick)
-		bench_scale(&stage);
+	if (refusals) {
+		bench_refusals(&stage);
+	} else {
+		bench_speed(&stage);
+		bench_prefixes(&stage);
+		if (!quick)
+			bench_scale(&stage);
+	}
 	close(stage.listener);
 	return report_end() ? 1 : 0;
 }

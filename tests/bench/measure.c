@@ -25,7 +25,7 @@ static __u32 run(const struct path *path, int program, __u32 times, int action)
 	if (bpf_prog_test_run_opts(program, &run))
 		err(1, "%s", path->name);
 	if ((int)run.retval != action)
-		errx(1, "%s: came to XDP action %u, wanted %d", path->name, run.retval, action);
+		errx(1, "%s: came to action %d, wanted %d", path->name, (int)run.retval, action);
 	return run.duration;
 }
 

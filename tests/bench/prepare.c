@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sets limits and scripts. Knows what an entry of `flows` must look like before a request.
+ * Sets limits and scripts. Knows what the entries of a connection must look like before a request.
  */
 #include "bench/prepare.h"
 
-#include <arpa/inet.h>
 #include <err.h>
 #include <string.h>
 
@@ -45,23 +44,6 @@ void prepare_all_new(struct stage *stage)
 	script_set(stage, &script);
 }
 
-static struct tps_flow_key flow_key_of(const struct live *live)
-{
-	__u8 source[16], destination[16];
-	struct tps_flow_key key = {
-		.source_be = {0, 0, htonl(0xffff)},
-		.destination_be = {0, 0, htonl(0xffff)},
-		.source_port_be = htons(live->client_port),
-		.destination_port_be = htons(live->server_port),
-	};
-
-	packet_address(live->client_address, source);
-	packet_address(live->server_address, destination);
-	memcpy(&key.source_be[3], source, 4);
-	memcpy(&key.destination_be[3], destination, 4);
-	return key;
-}
-
 static struct tps_flow flow_of(const struct stage *stage, const struct tps_flow_key *key)
 {
 	struct tps_flow flow;
@@ -73,7 +55,7 @@ static struct tps_flow flow_of(const struct stage *stage, const struct tps_flow_
 
 static void prepare_stream(struct stage *stage, int which)
 {
-	struct tps_flow_key key = flow_key_of(&stage->connection[which]);
+	struct tps_flow_key key = stage_flow_key(stage, which);
 	struct bench_script script = script_fresh();
 
 	harness_set_tier(&stage->harness, 0, UNLIMITED);
@@ -101,11 +83,76 @@ void prepare_lookup(struct stage *stage)
 	struct packet packet = live_packet(&stage->connection[STREAM_LOOKUP]);
 
 	harness_set_tier(&stage->harness, 0, UNLIMITED);
-	script.flow = flow_key_of(&stage->connection[STREAM_LOOKUP]);
+	script.flow = stage_flow_key(stage, STREAM_LOOKUP);
 	if (!kept)
 		before = flow_of(stage, &script.flow);
 	kept = true;
 	before.proven_ack = packet.ack - 1;
 	script.before = before;
 	script_set(stage, &script);
+}
+
+static void set_spliced_connections(struct stage *stage, __u32 count)
+{
+	__u32 port = HTTP_PORT;
+
+	if (bpf_map_update_elem(bpf_map__fd(stage->harness.gate->maps.spliced_ports), &port, &count,
+				0))
+		err(1, "spliced_ports");
+}
+
+/* Entries and frame as they stand before the request; the warm-up spends the one token. */
+static void prepare_refused(struct stage *stage, enum tps_refusal refusal)
+{
+	const struct frame_bytes *frame = &stage->request[STREAM_SPLICED];
+	static bool kept;
+	static struct tps_flow before;
+	static struct tps_splice splice;
+	struct bench_script script = script_fresh();
+
+	set_spliced_connections(stage, 1);
+	stage_set_refusal(stage, refusal);
+	harness_set_tier(&stage->harness, 0, limit_frozen(1));
+	script.flow = stage_flow_key(stage, STREAM_SPLICED);
+	if (!kept) {
+		before = flow_of(stage, &script.flow);
+		if (bpf_map_lookup_elem(bpf_map__fd(stage->harness.gate->maps.spliced),
+					&script.flow, &splice))
+			err(1, "the bench's splice");
+	}
+	kept = true;
+	script.before = before;
+	script.counts = (struct bench_counts){
+		.swallowed = splice.swallowed,
+		.injected = splice.injected,
+		.swallowed_before = splice.swallowed_before,
+		.injected_before = splice.injected_before,
+		.asked_seq = splice.asked_seq,
+		.edge_seq = splice.edge_seq,
+	};
+	if (frame->len > sizeof(script.frame))
+		errx(1, "a frame of %zu bytes", frame->len);
+	script.frame_bytes = frame->len;
+	memcpy(script.frame, frame->bytes, frame->len);
+	script_set(stage, &script);
+}
+
+void prepare_answered(struct stage *stage)
+{
+	prepare_refused(stage, TPS_REFUSAL_ANSWER);
+}
+
+void prepare_dropped(struct stage *stage)
+{
+	prepare_refused(stage, TPS_REFUSAL_DROP);
+}
+
+void prepare_unspliced_port(struct stage *stage)
+{
+	set_spliced_connections(stage, 0);
+}
+
+void prepare_spliced_port(struct stage *stage)
+{
+	set_spliced_connections(stage, 1);
 }

@@ -16,5 +16,12 @@ void prepare_250(struct stage *stage);
 void prepare_900(struct stage *stage);
 /* The host's socket must be asked. */
 void prepare_lookup(struct stage *stage);
+/* The caller has no token, and the gate answers. */
+void prepare_answered(struct stage *stage);
+/* The caller has no token, and the gate does not answer. */
+void prepare_dropped(struct stage *stage);
+/* None, or others than the one that is run, of the port's connections are spliced. */
+void prepare_unspliced_port(struct stage *stage);
+void prepare_spliced_port(struct stage *stage);
 
 #endif

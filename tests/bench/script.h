@@ -17,7 +17,20 @@
 
 #define BENCH_HTTP_LISTENER 3
 
+/* Of the frame that wrap_answered writes again: a power of two. */
+#define BENCH_FRAME_MAX 512
+
 enum bench_target { BENCH_TARGET_NOTHING, BENCH_TARGET_GATE, BENCH_TARGET_FLOOR, BENCH_TARGET_MAX };
+
+/* The part of a spliced connection's entry that an answer changes. */
+struct bench_counts {
+	__u32 swallowed;
+	__u32 injected;
+	__u32 swallowed_before;
+	__u32 injected_before;
+	__u32 asked_seq;
+	__u32 edge_seq;
+};
 
 struct bench_script {
 	__u64 random; /* state, never 0 */
@@ -29,6 +42,9 @@ struct bench_script {
 	__u32 payload_bytes;
 	struct tps_flow_key flow;
 	struct tps_flow before;
+	struct bench_counts counts; /* of the flow's entry of `spliced`, before */
+	__u32 frame_bytes;
+	__u8 frame[BENCH_FRAME_MAX];
 };
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "bench/stage.h"
 
+#include <arpa/inet.h>
 #include <err.h>
 #include <string.h>
 
@@ -69,22 +70,95 @@ static void write_request(char *ret_text, size_t bytes)
 	memcpy(ret_text + bytes - (sizeof(end) - 1), end, sizeof(end) - 1);
 }
 
+/* The stream's next request, of a client that knows of @swallowed bytes of its own and @injected of
+ * the server's that the server does not. */
+static void write_next(struct stage *stage, enum stage_stream which, __u32 swallowed,
+		       __u32 injected)
+{
+	struct packet packet = live_packet(&stage->connection[which]);
+	char text[2048];
+
+	write_request(text, stage->request_bytes[which]);
+	packet.seq += swallowed;
+	packet.ack += injected;
+	packet.payload = text;
+	packet.payload_bytes = stage->request_bytes[which];
+	stage_write_frame(&packet, &stage->request[which]);
+}
+
 /* A caller of this slot and key has made its first request on a connection that is still open. */
 void stage_open_stream(struct stage *stage, enum stage_stream which, size_t bytes)
 {
 	struct live *live = &stage->connection[which];
-	struct packet packet;
 	char text[2048];
 
 	write_request(text, bytes);
 	live_open(live, &stage->harness, stage->listener, CLIENT, SERVER, HTTP_PORT);
 	if (live_send(live, &stage->harness, text, bytes) != XDP_PASS)
 		errx(1, "the first request of %zu bytes was refused", bytes);
-	packet = live_packet(live);
-	packet.payload = text;
-	packet.payload_bytes = bytes;
-	stage_write_frame(&packet, &stage->request[which]);
 	stage->request_bytes[which] = bytes;
+	write_next(stage, which, 0, 0);
+}
+
+struct packet stage_response(const struct stage *stage, enum stage_stream which, const char *text)
+{
+	struct packet next = live_packet(&stage->connection[which]);
+
+	return (struct packet){
+		.source = next.destination,
+		.destination = next.source,
+		.source_port = next.destination_port,
+		.destination_port = next.source_port,
+		.seq = next.ack,
+		.ack = next.seq,
+		.payload = text,
+	};
+}
+
+struct tps_flow_key stage_flow_key(const struct stage *stage, enum stage_stream which)
+{
+	const struct live *live = &stage->connection[which];
+	__u8 source[16], destination[16];
+	struct tps_flow_key key = {
+		.source_be = {0, 0, htonl(0xffff)},
+		.destination_be = {0, 0, htonl(0xffff)},
+		.source_port_be = htons(live->client_port),
+		.destination_port_be = htons(live->server_port),
+	};
+
+	packet_address(live->client_address, source);
+	packet_address(live->server_address, destination);
+	memcpy(&key.source_be[3], source, 4);
+	memcpy(&key.destination_be[3], destination, 4);
+	return key;
+}
+
+/* The first answer is the egress program's, out of an ACK of the socket's: a test run has no such
+ * socket. So what it leaves in the entry is written here. */
+void stage_open_spliced(struct stage *stage, size_t bytes)
+{
+	static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+	struct tps_splice splice = {
+		.swallowed = bytes,
+		.injected = 331, /* as long as an answer with a body is */
+		.ifindex = 1,    /* lo, where test runs arrive */
+		.window_shift = 7,
+		.window_be = htons(502),
+		.listener = BENCH_HTTP_LISTENER,
+		.unacked = 1,
+	};
+	struct tps_flow_key key;
+	struct packet packet;
+
+	stage_open_stream(stage, STREAM_SPLICED, bytes);
+	live_answer(&stage->connection[STREAM_SPLICED], &stage->harness, ok);
+	packet = live_packet(&stage->connection[STREAM_SPLICED]);
+	splice.asked_seq = packet.seq;
+	splice.edge_seq = packet.ack;
+	key = stage_flow_key(stage, STREAM_SPLICED);
+	if (bpf_map_update_elem(bpf_map__fd(stage->harness.gate->maps.spliced), &key, &splice, 0))
+		err(1, "the bench's splice");
+	write_next(stage, STREAM_SPLICED, splice.swallowed, splice.injected);
 }
 
 static void share_maps(struct stage *stage)
@@ -133,6 +207,17 @@ void stage_close(struct stage *stage)
 	harness_close(&stage->harness);
 }
 
+void stage_set_refusal(struct stage *stage, enum tps_refusal refusal)
+{
+	struct harness_listener http = {
+		.protocol = TPS_PROTOCOL_HTTP,
+		.ports = {HTTP_PORT},
+		.refusal = refusal,
+	};
+
+	harness_set_listener(&stage->harness, BENCH_HTTP_LISTENER, &http);
+}
+
 /* Listeners, ticks, and limits that let everything pass. */
 void stage_set_gate(struct stage *stage)
 {
@@ -140,14 +225,12 @@ void stage_set_gate(struct stage *stage)
 						    .ports = {UDP_PORT}};
 	static const struct harness_listener tcp = {.protocol = TPS_PROTOCOL_TCP,
 						    .ports = {TCP_PORT}};
-	static const struct harness_listener http = {.protocol = TPS_PROTOCOL_HTTP,
-						     .ports = {HTTP_PORT}};
 
 	harness_use_ticks(&stage->harness);
 	harness_set_tier(&stage->harness, 0, UNLIMITED);
 	harness_set_listener(&stage->harness, UDP_LISTENER, &udp);
 	harness_set_listener(&stage->harness, TCP_LISTENER, &tcp);
-	harness_set_listener(&stage->harness, BENCH_HTTP_LISTENER, &http);
+	stage_set_refusal(stage, TPS_REFUSAL_DROP);
 }
 
 struct bench_script script_fresh(void)

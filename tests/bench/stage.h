@@ -36,7 +36,7 @@ struct frame_bytes {
 	size_t len;
 };
 
-enum stage_stream { STREAM_250, STREAM_900, STREAM_LOOKUP, STREAM_MAX };
+enum stage_stream { STREAM_250, STREAM_900, STREAM_LOOKUP, STREAM_SPLICED, STREAM_MAX };
 
 struct stage {
 	struct harness harness;
@@ -54,8 +54,18 @@ void stage_open(struct stage *stage, const struct harness_sizes *sizes, __u32 fl
 void stage_close(struct stage *stage);
 /* Listeners, ticks, and limits that let everything pass. */
 void stage_set_gate(struct stage *stage);
+/* What becomes of a request to the http listener that is refused; by default it is dropped. */
+void stage_set_refusal(struct stage *stage, enum tps_refusal refusal);
 /* A connection whose client has made its first request of @bytes, and may make the next. */
 void stage_open_stream(struct stage *stage, enum stage_stream which, size_t bytes);
+/* The server has answered it, and a request was refused with an answer since: STREAM_SPLICED, whose
+ * next request of @bytes can be answered at once. The answers' numbers are made up. */
+void stage_open_spliced(struct stage *stage, size_t bytes);
+
+/* What the server would send on it next. */
+struct packet stage_response(const struct stage *stage, enum stage_stream which, const char *text);
+/* The stream's connection, as the gate's maps name it. */
+struct tps_flow_key stage_flow_key(const struct stage *stage, enum stage_stream which);
 
 struct packet stage_syn(const char *source, __u16 port);
 void stage_write_frame(const struct packet *packet, struct frame_bytes *ret);
