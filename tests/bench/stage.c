@@ -155,6 +155,7 @@ void stage_open_spliced(struct stage *stage, size_t bytes)
 	packet = live_packet(&stage->connection[STREAM_SPLICED]);
 	splice.asked_seq = packet.seq;
 	splice.edge_seq = packet.ack;
+	splice.sent_seq = packet.ack;
 	key = stage_flow_key(stage, STREAM_SPLICED);
 	if (bpf_map_update_elem(bpf_map__fd(stage->harness.gate->maps.spliced), &key, &splice, 0))
 		err(1, "the bench's splice");
