@@ -33,7 +33,7 @@ BENCH := $(BUILD)/tests/bench/bench
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/tests/bench/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 
-.PHONY: all unit fuzz kernel-tests bench-build e2e-build headers clean demo test bench prove install-check
+.PHONY: all unit fuzz kernel-tests bench-build e2e-build headers clean demo test bench bench-refusal prove install-check
 all: $(BUILD)/tps.bpf.o $(if $(CTL_OBJ),$(BUILD)/tpsctl) $(if $(DMN_OBJ),$(BUILD)/tpsd)
 
 # ---- the gate
@@ -117,6 +117,7 @@ headers: | $(BUILD)/tps.skel.h
 demo: ; scripts/demo
 test: ; scripts/test
 bench: ; scripts/bench
+bench-refusal: ; scripts/bench-refusal
 prove: ; scripts/test --prove
 
 clean:
