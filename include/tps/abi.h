@@ -29,13 +29,13 @@
 #define TPS_HEADER_NAME_MAX 32 /* bytes of a key header's name */
 #define TPS_KEY_BYTES_MAX 128  /* bytes of an API key */
 #define TPS_COST_MAX 1000
-#define TPS_VLAN_TAGS_MAX 8             /* Linux strips any number of VID 0 */
-#define TPS_IPV6_HEADERS_MAX 8          /* extension headers before the transport header */
-#define TPS_BAN_LENGTHS_MAX 33          /* different prefix lengths of bans, per family */
-#define TPS_CARRY_BYTES 192             /* of an incomplete line of a request head */
-#define TPS_HEAD_BYTES_MAX 32768        /* a longer request head is undecided */
-#define TPS_CHARGES_MAX 4               /* different callers named in one segment */
-#define TPS_SPLICED_PER_SOURCE_MAX 4096 /* spliced connections of one cell of spliced_sources */
+#define TPS_VLAN_TAGS_MAX 8              /* Linux strips any number of VID 0 */
+#define TPS_IPV6_HEADERS_MAX 8           /* extension headers before the transport header */
+#define TPS_BAN_LENGTHS_MAX 33           /* different prefix lengths of bans, per family */
+#define TPS_CARRY_BYTES 192              /* of an incomplete line of a request head */
+#define TPS_HEAD_BYTES_MAX 32768         /* a longer request head is undecided */
+#define TPS_CHARGES_MAX 4                /* different callers named in one segment */
+#define TPS_SPLICED_PER_SOURCE_MAX 16384 /* spliced connections of one cell of spliced_sources */
 
 /* ---- words --------------------------------------------------------------------------------- */
 
