@@ -521,15 +521,16 @@ static __always_inline int refuse_ends(struct xdp_md *ctx, struct tps_splice *sp
 
 /*
  * What the entry says, now that a segment of the client's has come. Its ack may be of the latest
- * answer. And an answer that is wanted is wanted no more once other bytes come: they may be the
- * same request, which then passes whole, and the server's ACK must not become an answer beside its
- * response. Refused again, it is wanted again.
+ * answer. And an answer that is wanted is wanted no more once bytes of its request come: they may
+ * be the same request, which then passes whole, and the server's ACK must not become an answer
+ * beside its response. Refused again, it is wanted again.
  */
 static __always_inline void refuse_meet(struct tps_splice *splice, const struct frame *frame,
 					struct splice_count *ret)
 {
 	bpf_spin_lock(&splice->lock);
-	if (frame->payload_bytes)
+	if (frame->payload_bytes &&
+	    splice_before(frame->seq - splice->swallowed, splice->want_seq + splice->want_bytes))
 		splice->want = TPS_WANT_NOTHING;
 	translate_copy(splice, ret);
 	if (frame->flags & FRAME_ACK && splice_settles(ret, frame->seq, frame->ack))
