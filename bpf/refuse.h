@@ -143,12 +143,10 @@ static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
 	if (!splice)
 		return NULL;
 	splice->used_jiffies = bpf_jiffies64();
-	if (bpf_timer_init(&splice->timer, &spliced, REFUSE_CLOCK_MONOTONIC) ||
-	    bpf_timer_set_callback(&splice->timer, translate_look) ||
-	    bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0)) {
-		translate_forget(&frame->flow); /* it would never end */
-		return NULL;
-	}
+	/* -ENOMEM comes and goes (Linux 6.18): such an entry ends with its connection alone */
+	bpf_timer_init(&splice->timer, &spliced, REFUSE_CLOCK_MONOTONIC);
+	bpf_timer_set_callback(&splice->timer, translate_look);
+	bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0);
 	return splice;
 }
 
