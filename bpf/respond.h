@@ -152,8 +152,7 @@ static __always_inline int respond_options(struct __sk_buff *skb, const struct f
 	       !bpf_skb_store_bytes(skb, at, new, bytes, 0);
 }
 
-/* May the ACK become the answer that is wanted? As the server's socket stands now, to the byte; an
- * answer that is given again only needs the socket. */
+/* May the ACK become the answer that is wanted? As the server's socket stands now, to the byte. */
 static __always_inline int respond_fits(struct __sk_buff *skb, const struct frame *frame,
 					const struct respond_want *want, __u32 bytes,
 					__u32 *ret_shift)
@@ -190,7 +189,7 @@ static __always_inline void respond_read(struct tps_splice *splice, struct respo
 }
 
 /* The entry's new counts: @bytes of text were given for the request that was wanted. False: it is
- * wanted no more, since the client has sent further bytes meanwhile. */
+ * wanted no more, since the request has come again meanwhile. */
 static __always_inline int respond_commit(struct tps_splice *splice,
 					  const struct respond_want *want, __u32 bytes, __u32 shift)
 {
@@ -199,19 +198,12 @@ static __always_inline int respond_commit(struct tps_splice *splice,
 	bpf_spin_lock(&splice->lock);
 	if (splice->want == want->want && splice->want_seq == want->seq &&
 	    splice->want_bytes == want->bytes) {
-		splice->swallowed_before = splice->swallowed;
-		splice->injected_before = splice->injected;
-		splice->unacked = 1;
-		splice->swallowed += want->bytes;
-		splice->injected += bytes + (want->want == TPS_WANT_CLOSE);
-		splice->asked_seq = want->seq;
-		splice->edge_seq = want->ack;
-		splice->sent_seq = want->ack;
+		translate_add(splice, want->seq, want->bytes, want->ack,
+			      bytes + (want->want == TPS_WANT_CLOSE));
 		splice->answer.bytes = bytes;
 		splice->window_shift = shift;
 		if (want->want == TPS_WANT_CLOSE)
 			splice->state = TPS_SPLICE_CLOSED;
-		splice->want = TPS_WANT_NOTHING;
 		committed = 1;
 	}
 	bpf_spin_unlock(&splice->lock);
@@ -239,8 +231,7 @@ enum respond_outcome {
 };
 
 /* The packet's stations, addresses and ports the other way round: no sum changes. Not 0: it is
- * torn.
- */
+ * torn. */
 static __always_inline int respond_turn(struct __sk_buff *skb, const struct frame *frame,
 					__u32 *first, __u32 *second)
 {

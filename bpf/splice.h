@@ -23,7 +23,6 @@ struct splice_count {
 	__u32 asked_seq;
 	__u32 edge_seq;
 	__u32 unacked; /* the latest answer may still be lost */
-	__u32 zero;
 };
 
 DUAL_INLINE int splice_before(__u32 a, __u32 b)

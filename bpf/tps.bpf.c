@@ -9,6 +9,7 @@
 
 #include <tps/abi.h>
 
+#include "arrive.h"
 #include "count.h"
 #include "frame.h"
 #include "identify.h"
@@ -192,7 +193,7 @@ int gate(struct xdp_md *ctx)
 		/* before every switch: a spliced connection is never left untranslated */
 		found = translate_port(frame->flow.destination_port_be);
 		if (found && *found)
-			frame->action = refuse_arriving(ctx);
+			frame->action = arrive(ctx);
 		dual_reload();
 		if (frame->action >= 0)
 			return frame->action;

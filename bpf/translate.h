@@ -20,12 +20,11 @@
 #include "maps.h"
 #include "splice.h"
 
-#define TRANSLATE_OPTIONS_MAX \
-	12                     /* TCP options that are walked over; 40 bytes hold no more in use */
+/* TCP options that are walked over; 40 bytes hold no more in use */
+#define TRANSLATE_OPTIONS_MAX 12
 #define TRANSLATE_BLOCKS_MAX 4 /* of SACK (RFC 2018 3) */
 #define TRANSLATE_OPTION_NOP 1
 #define TRANSLATE_OPTION_SACK 5
-#define TRANSLATE_OPTION_TIMES 8
 
 /* Under the entry's lock. */
 static __always_inline void translate_copy(const struct tps_splice *splice,
@@ -46,6 +45,22 @@ static __always_inline void translate_read(struct tps_splice *splice, struct spl
 	bpf_spin_lock(&splice->lock);
 	translate_copy(splice, ret);
 	bpf_spin_unlock(&splice->lock);
+}
+
+/* One more answer, under the entry's lock: @injected bytes in place of the @swallowed of the
+ * request at @asked_seq, where the server has sent all before @edge_seq. */
+static __always_inline void translate_add(struct tps_splice *splice, __u32 asked_seq,
+					  __u32 swallowed, __u32 edge_seq, __u32 injected)
+{
+	splice->swallowed_before = splice->swallowed;
+	splice->injected_before = splice->injected;
+	splice->swallowed += swallowed;
+	splice->injected += injected;
+	splice->asked_seq = asked_seq;
+	splice->edge_seq = edge_seq;
+	splice->sent_seq = edge_seq;
+	splice->unacked = 1;
+	splice->want = TPS_WANT_NOTHING;
 }
 
 /* How many entries have this server port. */
@@ -271,7 +286,6 @@ __noinline int translate_sack_outward(struct __sk_buff *skb, const struct splice
 	at = frame->transport_at + FRAME_TCP_BYTES;
 	check_at = frame->transport_at + 16;
 	bytes = frame->payload_at - at;
-
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & 63) + 1;
 	if (bytes > 40 || bpf_skb_load_bytes(skb, at, options.bytes, bytes) ||

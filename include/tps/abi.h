@@ -473,7 +473,8 @@ struct tps_splice {
 	__u32 server_end;         /* the byte behind the server's */
 	__u8 unacked;             /* the client has not acked the latest answer */
 	__u8 tagged; /* leaves with a VLAN tag that stands beside the packet (skb->vlan_tci) */
-	__u16 zero;
+	__u8 timed;  /* the timer is set */
+	__u8 zero;
 	__u32 sent_seq; /* the byte behind the last that was seen to leave, in the server's count */
 	__u32 zero_end;
 };
@@ -490,6 +491,7 @@ static inline __attribute__((always_inline)) __u32 tps_spliced_source(const __u3
 
 	return word * 0x9e3779b1u >> 20; /* Knuth, TAOCP 6.4: multiplicative hashing */
 }
+_Static_assert(TPS_SPLICED_SOURCES_MAX == 1 << (32 - 20), "tps_spliced_source");
 enum tps_want {
 	TPS_WANT_NOTHING,
 	TPS_WANT_ANSWER,

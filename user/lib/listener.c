@@ -163,26 +163,20 @@ static int cost_check(const struct tps_gate *gate, __u32 cost, struct tps_why *w
 	return 0;
 }
 
-/* A bit for each refusal that a protocol knows. */
-static const __u8 refusals_of[TPS_PROTOCOL_MAX] = {
-	[TPS_PROTOCOL_HTTP] = 1 << TPS_REFUSAL_ANSWER | 1 << TPS_REFUSAL_CLOSE |
-			      1 << TPS_REFUSAL_RESET | 1 << TPS_REFUSAL_DROP,
-	[TPS_PROTOCOL_TCP] = 1 << TPS_REFUSAL_RESET | 1 << TPS_REFUSAL_DROP,
-	[TPS_PROTOCOL_UDP] = 1 << TPS_REFUSAL_DROP,
+static const struct {
+	__u8 usual; /* enum tps_refusal */
+	__u8 known; /* a bit for each */
+} refusals[TPS_PROTOCOL_MAX] = {
+	[TPS_PROTOCOL_HTTP] = {TPS_REFUSAL_ANSWER,
+			       1 << TPS_REFUSAL_ANSWER | 1 << TPS_REFUSAL_CLOSE |
+				       1 << TPS_REFUSAL_RESET | 1 << TPS_REFUSAL_DROP},
+	[TPS_PROTOCOL_TCP] = {TPS_REFUSAL_RESET, 1 << TPS_REFUSAL_RESET | 1 << TPS_REFUSAL_DROP},
+	[TPS_PROTOCOL_UDP] = {TPS_REFUSAL_DROP, 1 << TPS_REFUSAL_DROP},
 };
 
 enum tps_refusal tps_refusal_default(enum tps_protocol protocol, enum tps_placement placement)
 {
-	if (placement == TPS_PLACEMENT_TRANSIT)
-		return TPS_REFUSAL_DROP;
-	switch (protocol) {
-	case TPS_PROTOCOL_HTTP:
-		return TPS_REFUSAL_ANSWER;
-	case TPS_PROTOCOL_TCP:
-		return TPS_REFUSAL_RESET;
-	default:
-		return TPS_REFUSAL_DROP;
-	}
+	return placement == TPS_PLACEMENT_TRANSIT ? TPS_REFUSAL_DROP : refusals[protocol].usual;
 }
 
 static int words_check(const struct tps_listener *listener, struct tps_why *why)
@@ -195,7 +189,7 @@ static int words_check(const struct tps_listener *listener, struct tps_why *why)
 		return tps_why_say(why, -EINVAL,
 				   "listener '%s': unknown mode, refusal or placement",
 				   listener->name);
-	if (!(refusals_of[listener->protocol] >> listener->refusal & 1))
+	if (!(refusals[listener->protocol].known >> listener->refusal & 1))
 		return tps_why_say(
 			why, -EINVAL, "listener '%s': refuse '%s' is not for protocol '%s'%s",
 			listener->name, tps_refusal_text(listener->refusal),
