@@ -376,6 +376,42 @@ dialog_meanwhile()
 	attach_gate
 }
 
+@test "a drain that is interrupted leaves the gate, which answers as before" {
+	local pid
+
+	spend 203.0.113.30
+	dialog 8 4 &
+	sleep 1.5
+	"$tpsctl" detach --drain 20s "$lab_device" --netns "$(lab_netns server)" 2>"$lab_dir/said" 3>&- &
+	pid=$!
+	sleep 0.5
+	run fetch 203.0.113.30 "$(at 203.0.113.30)"
+	assert_output --partial 'Connection: close'
+	kill -TERM "$pid"
+	run wait "$pid"
+	assert_failure 1
+	run cat "$lab_dir/said"
+	assert_output --partial 'interrupted while connections drained: the gate stays where it is'
+	run fetch 203.0.113.30 "$(at 203.0.113.30)"
+	assert_output --partial '429'
+	refute_output --partial 'Connection: close'
+	wait
+	assert_dialog
+}
+
+@test "a device of the same index in another namespace takes no connections along" {
+	local other
+	other=$(lab_netns box)
+
+	ip netns add "$other"
+	ip link add name same0 index "$(ip -n "$(lab_netns server)" -j link show "$lab_device" | jq '.[].ifindex')" \
+		netns "$other" type veth peer name same1
+	ip -n "$other" link set same0 up
+	tps attach same0 --netns "$other"
+	dialog_meanwhile tps detach same0 --netns "$other"
+	ip netns del "$other"
+}
+
 @test "attached anew over itself, live answered connections go on" {
 	dialog_meanwhile attach_gate
 }

@@ -263,16 +263,6 @@ static void banned_sources_connection_is_dropped_whole(void **state)
 /* ---- an answer that may be lost ---------------------------------------------------------------
  */
 
-/* The latest answer, of 300 bytes to a request of 100, is under way. */
-static void answer_is_under_way(void)
-{
-	struct tps_splice splice = splice_make();
-	struct packet next = live_packet(&c);
-
-	splice.unacked = 1;
-	harness_set_splice(&h, &next, &splice);
-}
-
 static char request[101];
 
 static void make_request(void)
@@ -296,7 +286,7 @@ static void ack_of_the_whole_answer_settles_it(void **state)
 	struct packet packet = spliced_asks(NULL);
 	__u32 edge = live_packet(&c).ack;
 
-	answer_is_under_way();
+	answer_is_under_way(TPS_SPLICE_OPEN);
 	packet.ack -= 300;
 	for (int i = 0; i < 300; i++, packet.ack++) {
 		expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_NO_PAYLOAD);
@@ -315,7 +305,7 @@ static void request_that_comes_again_is_answered_again(void **state)
 		struct tps_splice splice;
 
 		shape_open(shape);
-		answer_is_under_way();
+		answer_is_under_way(TPS_SPLICE_OPEN);
 		packet = shaped(asks_again(), shape);
 		next = live_packet(&c);
 		expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_ANSWERED_AGAIN);
@@ -336,7 +326,7 @@ static void part_of_a_request_that_comes_again_is_answered_again(void **state)
 {
 	struct packet packet = asks_again();
 
-	answer_is_under_way();
+	answer_is_under_way(TPS_SPLICE_OPEN);
 	packet.seq += 99;
 	packet.payload_bytes = 1;
 	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_ANSWERED_AGAIN);
@@ -347,7 +337,7 @@ static void request_that_comes_again_and_was_acked_is_old(void **state)
 {
 	struct packet packet = asks_again(), next = live_packet(&c);
 
-	answer_is_under_way();
+	answer_is_under_way(TPS_SPLICE_OPEN);
 	packet.ack += 300;
 	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_RESENT);
 	assert_turned(next.seq - 100, next.ack);
@@ -359,7 +349,7 @@ static void request_that_comes_again_with_an_older_ack_is_dropped(void **state)
 {
 	struct packet packet = asks_again();
 
-	answer_is_under_way();
+	answer_is_under_way(TPS_SPLICE_OPEN);
 	packet.ack--;
 	expect_turn(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_UNACKED);
 	assert_int_equal(splice_now().want, TPS_WANT_NOTHING);
@@ -416,25 +406,13 @@ static void syn_is_not_touched_and_ends_nothing(void **state)
 	assert_int_equal(harness_splices(&h), 1);
 }
 
-/* The latest answer ended the connection, of 300 bytes with its FIN, and the client has not acked
- * it. */
-static void closing_answer_is_under_way(void)
-{
-	struct tps_splice splice = splice_make();
-	struct packet next = live_packet(&c);
-
-	splice.unacked = 1;
-	splice.state = TPS_SPLICE_CLOSED;
-	harness_set_splice(&h, &next, &splice);
-}
-
 static void ack_of_a_closing_answer_resets_the_servers_socket(void **state)
 {
 	for (int shape = 0; shape < SHAPES; shape++) {
 		struct packet packet;
 
 		shape_open(shape);
-		closing_answer_is_under_way();
+		answer_is_under_way(TPS_SPLICE_CLOSED);
 		packet = shaped(spliced_asks(NULL), shape);
 		packet.ack--;
 		expect_turn(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_ENDED);
@@ -454,21 +432,12 @@ static void request_again_before_a_closing_answer_is_acked_is_answered_again(voi
 {
 	struct packet packet = asks_again();
 
-	closing_answer_is_under_way();
+	answer_is_under_way(TPS_SPLICE_CLOSED);
 	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_ANSWERED_AGAIN);
 	assert_int_equal(t.now.seq, live_packet(&c).seq - 1);
 	assert_int_equal(t.now.payload_bytes, 1);
 	assert_int_equal(splice_now().want, TPS_WANT_AGAIN);
 	assert_int_equal(splice_now().state, TPS_SPLICE_CLOSED);
-}
-
-static void server_socket_is_gone(void)
-{
-	struct tps_splice splice = splice_make();
-	struct packet next = live_packet(&c);
-
-	splice.state = TPS_SPLICE_RESET;
-	harness_set_splice(&h, &next, &splice);
 }
 
 static void assert_acked(__u32 bytes)
@@ -487,7 +456,7 @@ static void what_the_client_still_sends_is_acked_until_its_fin(void **state)
 		struct packet packet;
 
 		shape_open(shape);
-		server_socket_is_gone();
+		answer_is_under_way(TPS_SPLICE_RESET);
 		packet = shaped(spliced_asks("the rest of a body"), shape);
 		expect_turn(&packet, HTTP, TPS_ACTION_TX, TPS_REASON_ENDED);
 		assert_acked(18);

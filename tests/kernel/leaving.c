@@ -28,22 +28,6 @@ static int leaving_case_open(void **state)
 		sentence, function, leaving_case_open, refused_case_close, NULL \
 	}
 
-/* What the server would send next, in its own counts. */
-static struct packet server_says(const char *text)
-{
-	struct packet client = live_packet(&c);
-
-	return (struct packet){
-		.source = client.destination,
-		.destination = client.source,
-		.source_port = client.destination_port,
-		.destination_port = client.source_port,
-		.seq = client.ack,
-		.ack = client.seq,
-		.payload = text,
-	};
-}
-
 /* Runs the packet through the egress program; what it is then is in `t`, and whole. */
 static void leaves(const struct packet *packet)
 {
@@ -64,15 +48,6 @@ static void assert_turned(__u32 seq, __u32 ack)
 	assert_int_equal(t.now.window, t.was.window);
 	assert_int_equal(t.now.payload_bytes, t.was.payload_bytes);
 	assert_memory_equal(t.now.payload, t.was.payload, t.now.payload_bytes);
-}
-
-static void change_splice(void (*change)(struct tps_splice *))
-{
-	struct packet next = live_packet(&c);
-	struct tps_splice splice = splice_make();
-
-	change(&splice);
-	harness_set_splice(&h, &next, &splice);
 }
 
 static void response_gets_the_clients_counts(void **state)
@@ -116,7 +91,7 @@ static void connection_without_an_answer_yet_is_not_touched(void **state)
 {
 	struct packet packet = server_says(OK);
 
-	change_splice(want_the_first);
+	splice_open_as(want_the_first);
 	leaves(&packet);
 	assert_identical();
 	packet.payload = NULL;
@@ -150,7 +125,7 @@ static void request_is_acked_by_its_answer_alone(void **state)
 {
 	struct packet packet = server_says(NULL);
 
-	change_splice(is_unacked);
+	splice_open_as(is_unacked);
 	leaves(&packet);
 	assert_turned(packet.seq + INJECTED, packet.ack + SWALLOWED - 100);
 	packet.ack++; /* of what followed the request */
@@ -273,7 +248,7 @@ static void ack_becomes_the_answer_once_more(void **state)
 		struct packet packet;
 
 		shape_open(shape);
-		change_splice(closes ? want_again_closing : want_again);
+		splice_open_as(closes ? want_again_closing : want_again);
 		packet = shaped(server_says(NULL), shape);
 		packet.tcp_options = sack;
 		packet.tcp_option_bytes = variant / SHAPES & 2 ? sizeof(sack) : 0;
@@ -296,7 +271,7 @@ static void only_an_ack_alone_becomes_an_answer(void **state)
 {
 	struct packet packet = server_says("late");
 
-	change_splice(want_again);
+	splice_open_as(want_again);
 	assert_no_answer(&packet);
 	packet.payload = NULL;
 	packet.flags = PACKET_FIN | PACKET_ACK;
@@ -309,18 +284,23 @@ static void only_an_ack_alone_becomes_an_answer(void **state)
 /* MD5, MPTCP: the signature would not fit; an answer of another length neither. */
 static void ack_that_does_not_fit_stays_one(void **state)
 {
-	static const __u8 options[][12] = {
-		{19, 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-		{30, 12, 0x20, 1, 2, 3, 4, 5, 6, 7, 8, 9},
-		{1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1},
+	static const struct {
+		size_t count;
+		__u8 bytes[20];
+	} options[] = {
+		{12, {19, 18}},
+		{12, {30, 12, 0x20, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{12, {1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1}},
+		/* MPTCP behind SACK, as Linux has it */
+		{20, {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2, 30, 8, 0x20, 1, 0, 0, 0, 9}},
 	};
 	struct tps_splice splice = splice_make();
 	struct packet packet = server_says(NULL), next = live_packet(&c);
 
-	change_splice(want_again);
+	splice_open_as(want_again);
 	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
-		packet.tcp_options = options[i];
-		packet.tcp_option_bytes = sizeof(options[i]);
+		packet.tcp_options = options[i].bytes;
+		packet.tcp_option_bytes = options[i].count;
 		assert_no_answer(&packet);
 		packet.timestamp = TIMES;
 		assert_no_answer(&packet);
@@ -390,10 +370,10 @@ static void nothing_of_the_servers_follows_a_closing_answer(void **state)
 {
 	struct packet packet = server_says(OK);
 
-	change_splice(is_closed);
+	splice_open_as(is_closed);
 	turned_write(&packet);
 	assert_int_equal(harness_turn_egress(&h, t.frame, &t.len), TC_ACT_SHOT);
-	change_splice(is_reset);
+	splice_open_as(is_reset);
 	packet.payload = NULL;
 	turned_write(&packet);
 	assert_int_equal(harness_turn_egress(&h, t.frame, &t.len), TC_ACT_SHOT);

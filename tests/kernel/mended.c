@@ -10,20 +10,6 @@
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
-static struct packet server_says(void)
-{
-	struct packet client = live_packet(&c);
-
-	return (struct packet){
-		.source = client.destination,
-		.destination = client.source,
-		.source_port = client.destination_port,
-		.destination_port = client.source_port,
-		.seq = client.ack,
-		.ack = client.seq,
-	};
-}
-
 /* NOP NOP SACK with one block has 12 bytes, like timestamps. */
 static void one_sack_block_without_timestamps(void **state)
 {
@@ -31,7 +17,7 @@ static void one_sack_block_without_timestamps(void **state)
 	__u8 options[12] = {1, 1, 5, 10};
 
 	splice_open();
-	packet = server_says();
+	packet = server_says(NULL);
 	for (int i = 0; i < 2; i++) {
 		__u32 edge_be = __builtin_bswap32(packet.ack + 1000 + 500 * i);
 
@@ -61,23 +47,13 @@ static void reset_of_a_gone_connection_whose_listener_lives(void **state)
 	assert_false(harness_splice(&h, &packet, &splice));
 }
 
-static void state_is(enum tps_splice_state value)
-{
-	struct tps_splice splice = splice_make();
-	struct packet next = live_packet(&c);
-
-	splice.state = value;
-	splice.unacked = 1;
-	harness_set_splice(&h, &next, &splice);
-}
-
 /* I3: an ACK is sent to whoever's address it is. */
 static void forged_segments_behind_a_closing_answer_draw_nothing(void **state)
 {
 	struct packet packet;
 	int sent = 0;
 
-	state_is(TPS_SPLICE_RESET);
+	answer_is_under_way(TPS_SPLICE_RESET);
 	packet = spliced_asks("x");
 	for (int i = 0; i < 1000; i++) {
 		packet.seq = random() * 2654435761u;
@@ -93,7 +69,7 @@ static void forged_fins_behind_a_closing_answer_forget_nothing(void **state)
 	struct packet packet;
 	struct tps_splice splice;
 
-	state_is(TPS_SPLICE_RESET);
+	answer_is_under_way(TPS_SPLICE_RESET);
 	packet = spliced_asks(NULL);
 	packet.flags = PACKET_FIN | PACKET_ACK;
 	packet.seq += 0x40000000;
@@ -109,7 +85,7 @@ static void forged_ack_ends_no_closing_answer(void **state)
 	static char request[101];
 	struct packet packet;
 
-	state_is(TPS_SPLICE_CLOSED);
+	answer_is_under_way(TPS_SPLICE_CLOSED);
 	packet = spliced_asks(NULL);
 	packet.seq += 0x20000000;
 	packet.ack += 0x12345678;
@@ -128,7 +104,7 @@ static void forged_ack_settles_no_answer(void **state)
 {
 	struct packet packet;
 
-	state_is(TPS_SPLICE_OPEN);
+	answer_is_under_way(TPS_SPLICE_OPEN);
 	packet = spliced_asks("x");
 	packet.seq += 0x20000000;
 	packet.ack += 0x12345678;
@@ -204,7 +180,7 @@ static void counts_hold_beyond_two_gigabytes(void **state)
 	__u32 seq, ack;
 
 	splice_open();
-	packet = server_says();
+	packet = server_says(NULL);
 	seq = packet.seq;
 	ack = packet.ack;
 	for (__u32 at = 0; at < 3; at++) {
@@ -243,7 +219,7 @@ static void nothing_passes_behind_an_answer_that_is_not_acked(void **state)
 {
 	struct packet packet;
 
-	state_is(TPS_SPLICE_OPEN);
+	answer_is_under_way(TPS_SPLICE_OPEN);
 	packet = spliced_asks("x");
 	packet.ack -= 1;
 	assert_int_equal(harness_run(&h, &packet), XDP_DROP);
@@ -251,6 +227,48 @@ static void nothing_passes_behind_an_answer_that_is_not_acked(void **state)
 	packet.flags = PACKET_FIN | PACKET_ACK;
 	assert_int_equal(harness_run(&h, &packet), XDP_DROP);
 	assert_int_equal(splice_now().unacked, 1);
+}
+
+/* The client sends all of its upload, whatever it has read. */
+static void a_body_beyond_any_window_is_acked_behind_a_closing_answer(void **state)
+{
+	struct packet packet;
+
+	answer_is_under_way(TPS_SPLICE_RESET);
+	packet = spliced_asks("the rest");
+	packet.seq += 40 << 20;
+	assert_int_equal(harness_run(&h, &packet), XDP_TX);
+	packet.seq = spliced_asks(NULL).seq - (40 << 20);
+	assert_int_equal(harness_run(&h, &packet), XDP_DROP);
+}
+
+static void server_has_sent_more(struct tps_splice *splice)
+{
+	splice->sent_seq++;
+}
+
+/* It left by the old count: an answer of the new one would stand in its place. */
+static void answer_at_once_has_nothing_beside_it(void **state)
+{
+	struct packet packet = spliced_asks(GET_LONG);
+
+	splice_open_as(server_has_sent_more);
+	assert_int_equal(harness_run(&h, &packet), XDP_PASS);
+	assert_int_equal(splice_now().want, TPS_WANT_ANSWER);
+	assert_int_equal(splice_now().injected, INJECTED);
+	splice_open();
+	assert_int_equal(harness_run(&h, &packet), XDP_TX);
+}
+
+/* Making a timer fails at times, and an entry without one would stay when its client vanishes. */
+static void an_entry_without_a_timer_gets_one_at_the_next_refusal(void **state)
+{
+	struct packet packet = spliced_asks(GET_LONG);
+
+	splice_open();
+	assert_int_equal(splice_now().timed, 0);
+	assert_int_equal(harness_run(&h, &packet), XDP_TX);
+	assert_int_equal(splice_now().timed, 1);
 }
 
 int main(void)
@@ -276,6 +294,12 @@ int main(void)
 		REFUSED_CASE("a forged FIN is not noted", forged_fin_is_not_noted),
 		REFUSED_CASE("nothing passes behind an answer that is not acked",
 			     nothing_passes_behind_an_answer_that_is_not_acked),
+		REFUSED_CASE("a body beyond any window is acked behind a closing answer",
+			     a_body_beyond_any_window_is_acked_behind_a_closing_answer),
+		REFUSED_CASE("an answer at once has nothing beside it",
+			     answer_at_once_has_nothing_beside_it),
+		REFUSED_CASE("an entry without a timer gets one at the next refusal",
+			     an_entry_without_a_timer_gets_one_at_the_next_refusal),
 	};
 
 	return cmocka_run_group_tests_name("mended", cases, http_group_open, http_group_close);

@@ -307,21 +307,13 @@ static void data_after_the_syn_ack_is_proven(void **state)
 {
 	struct tps_slot caller = add_source(LIVE_REMOTE, 1);
 	struct live remote;
-	__u32 ack = live_half_open(&remote, "198.18.0.9", SERVER, HTTP_PORT);
-	struct packet packet = {
-		.source = remote.client_address,
-		.destination = remote.server_address,
-		.source_port = remote.client_port,
-		.destination_port = remote.server_port,
-		.seq = remote.first_seq,
-		.ack = ack,
-		.payload = GET,
-	};
+	struct packet packet = live_half_open(&remote, "198.18.0.9", SERVER, HTTP_PORT);
 
+	packet.payload = GET;
 	packet.ack++;
 	expect_allowed(&packet, HTTP);
 	assert_int_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
-	packet.ack = ack;
+	packet.ack--;
 	expect_allowed(&packet, HTTP);
 	assert_int_not_equal(harness_bucket(&h, caller).proven_tat_vt, 0);
 	live_close(&remote);
@@ -335,17 +327,11 @@ static void data_on_a_syn_cookie_is_proven(void **state)
 	__u32 ack;
 
 	live_use_cookies(true);
-	ack = live_half_open(&remote, "198.18.0.10", SERVER, HTTP_PORT);
+	packet = live_half_open(&remote, "198.18.0.10", SERVER, HTTP_PORT);
 	live_use_cookies(false);
-	packet = (struct packet){
-		.source = remote.client_address,
-		.destination = remote.server_address,
-		.source_port = remote.client_port,
-		.destination_port = remote.server_port,
-		.seq = remote.first_seq,
-		.ack = ack ^ 0x5a5a5a5a,
-		.payload = GET,
-	};
+	ack = packet.ack;
+	packet.ack ^= 0x5a5a5a5a;
+	packet.payload = GET;
 	expect_allowed(&packet, HTTP);
 	assert_int_equal(harness_notes(&h, HTTP, TPS_REASON_NO_HANDSHAKE), 1);
 	assert_int_equal(harness_bucket(&h, caller).proven_tat_vt, 0);

@@ -174,17 +174,9 @@ static void options_of_ip_and_ipv6_do_not_matter(void **state)
 static void request_on_a_new_socket_is_not_answered_before_its_handshake(void **state)
 {
 	struct live remote;
-	__u32 ack = live_half_open(&remote, "198.18.0.9", SERVER, HTTP_PORT);
-	struct packet packet = {
-		.source = remote.client_address,
-		.destination = remote.server_address,
-		.source_port = remote.client_port,
-		.destination_port = remote.server_port,
-		.seq = remote.first_seq,
-		.ack = ack,
-		.payload = GET_LONG,
-	};
+	struct packet packet = live_half_open(&remote, "198.18.0.9", SERVER, HTTP_PORT);
 
+	packet.payload = GET_LONG;
 	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
 	assert_int_equal(t.now.seq, t.was.seq - 1);
 	assert_int_equal(t.now.payload_bytes, 1);

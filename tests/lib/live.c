@@ -172,7 +172,8 @@ static bool is_syn_ack(const struct live *live, const __u8 *frame, ssize_t len, 
 	return ntohs(port_be) == live->client_port;
 }
 
-__u32 live_half_open(struct live *ret_live, const char *client, const char *server, __u16 port)
+struct packet live_half_open(struct live *ret_live, const char *client, const char *server,
+			     __u16 port)
 {
 	struct live live = {
 		.client_address = client,
@@ -214,7 +215,14 @@ __u32 live_half_open(struct live *ret_live, const char *client, const char *serv
 	close(tap);
 	close(raw);
 	*ret_live = live;
-	return seq + 1;
+	return (struct packet){
+		.source = client,
+		.destination = server,
+		.source_port = live.client_port,
+		.destination_port = port,
+		.seq = live.first_seq,
+		.ack = seq + 1,
+	};
 }
 
 void live_use_cookies(bool always)

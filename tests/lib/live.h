@@ -38,10 +38,11 @@ void live_open(struct live *ret_live, const struct harness *harness, int listene
 void live_close(struct live *live);
 
 /* A client that is not of this host has sent its SYN and seen the SYN-ACK; nothing more. Fills in
- * addresses, ports and first_seq; returns the ack that its next segment would carry. Its address
- * must be of LIVE_REMOTE, where no host answers. */
+ * addresses, ports and first_seq; returns what it would send next. Its address must be of
+ * LIVE_REMOTE, where no host answers. */
 #define LIVE_REMOTE "198.18.0.0/15"
-__u32 live_half_open(struct live *ret_live, const char *client, const char *server, __u16 port);
+struct packet live_half_open(struct live *ret_live, const char *client, const char *server,
+			     __u16 port);
 /* Whether listeners answer by SYN cookies always (as under a flood), or only when they must. */
 void live_use_cookies(bool always);
 

@@ -206,11 +206,31 @@ static inline struct tps_splice splice_make(void)
 	};
 }
 
-static inline void splice_open(void)
+/* One that @change (may be NULL) has made otherwise. */
+static inline void splice_open_as(void (*change)(struct tps_splice *))
 {
 	struct tps_splice splice = splice_make();
 	struct packet next = live_packet(&c);
 
+	if (change)
+		change(&splice);
+	harness_set_splice(&h, &next, &splice);
+}
+
+static inline void splice_open(void)
+{
+	splice_open_as(NULL);
+}
+
+/* One whose latest answer, of 300 bytes to a request of 100, is under way; CLOSED: with a FIN;
+ * RESET: it was acked, and the server's socket is gone. */
+static inline void answer_is_under_way(enum tps_splice_state state)
+{
+	struct tps_splice splice = splice_make();
+	struct packet next = live_packet(&c);
+
+	splice.state = state;
+	splice.unacked = state != TPS_SPLICE_RESET;
 	harness_set_splice(&h, &next, &splice);
 }
 
@@ -222,6 +242,22 @@ static inline struct packet spliced_asks(const char *text)
 	packet.seq += SWALLOWED;
 	packet.ack += INJECTED;
 	return packet;
+}
+
+/* What the server would send next, in its own counts. */
+static inline struct packet server_says(const char *text)
+{
+	struct packet client = live_packet(&c);
+
+	return (struct packet){
+		.source = client.destination,
+		.destination = client.source,
+		.source_port = client.destination_port,
+		.destination_port = client.source_port,
+		.seq = client.ack,
+		.ack = client.seq,
+		.payload = text,
+	};
 }
 
 static inline struct tps_splice splice_now(void)
