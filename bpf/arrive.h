@@ -119,38 +119,41 @@ __noinline int arrive(struct xdp_md *ctx)
 {
 	enum splice_place place;
 	struct tps_splice *splice;
-	struct splice_count n;
+	struct splice_count *n;
 	__u32 seq = 0, zero = 0;
 	struct frame *frame;
+	struct respond *r;
 
 	frame = bpf_map_lookup_elem(&frames, &zero);
-	if (!frame)
+	r = bpf_map_lookup_elem(&responses, &zero);
+	if (!frame || !r)
 		return -1;
+	n = &r->count;
 	splice = bpf_map_lookup_elem(&spliced, &frame->flow);
 	if (!splice || frame->flags & FRAME_SYN)
 		return -1;
 	splice->used_jiffies = bpf_jiffies64();
-	arrive_meet(splice, frame, &n);
-	if (!n.swallowed && !n.injected)
+	arrive_meet(splice, frame, n);
+	if (!n->swallowed && !n->injected)
 		return -1;
-	place = splice_inward(&n, frame->seq, frame->payload_bytes, frame->ack, &seq);
+	place = splice_inward(n, frame->seq, frame->payload_bytes, frame->ack, &seq);
 	if (place == SPLICE_AGAIN && splice->state != TPS_SPLICE_RESET) {
-		if (splice_before(frame->ack, n.edge_seq + n.injected_before))
+		if (splice_before(frame->ack, n->edge_seq + n->injected_before))
 			return count_drop(count_totals(splice->listener), TPS_REASON_UNACKED);
 		splice->want = TPS_WANT_AGAIN;
-		if (!translate_inward(ctx, &n, frame, seq, splice_ack_inward(&n, frame->ack)) ||
-		    reply_shrink(ctx, frame, n.asked_seq - 1, 1, FRAME_ACK))
+		if (!translate_inward(ctx, n, frame, seq, splice_ack_inward(n, frame->ack)) ||
+		    reply_shrink(ctx, frame, n->asked_seq - 1, 1, FRAME_ACK))
 			return count_drop(count_totals(splice->listener), TPS_REASON_NO_SPLICE);
 		return count_pass(count_totals(splice->listener), TPS_REASON_ANSWERED_AGAIN);
 	}
 	if (splice->state != TPS_SPLICE_OPEN)
-		return arrive_ended(ctx, frame, splice, &n);
-	frame->unacked = !splice_acked(&n, frame->ack);
+		return arrive_ended(ctx, frame, splice, n);
+	frame->unacked = !splice_acked(n, frame->ack);
 	/* the server's ack of what follows would ack the request whose answer may be lost */
-	if (n.unacked && frame->unacked && (frame->payload_bytes || frame->flags & FRAME_FIN) &&
-	    !splice_before(seq, n.asked_seq))
+	if (n->unacked && frame->unacked && (frame->payload_bytes || frame->flags & FRAME_FIN) &&
+	    !splice_before(seq, n->asked_seq))
 		return count_drop(count_totals(splice->listener), TPS_REASON_UNACKED);
-	if (!translate_inward(ctx, &n, frame, seq, splice_ack_inward(&n, frame->ack)))
+	if (!translate_inward(ctx, n, frame, seq, splice_ack_inward(n, frame->ack)))
 		return count_drop(count_totals(splice->listener), TPS_REASON_NO_SPLICE);
 	if (arrive_ends(ctx, splice, frame) ||
 	    (frame->flags & FRAME_RST && arrive_is_next(ctx, frame)))

@@ -80,6 +80,9 @@ struct flow_peer {
 	__u8 untouched; /* no byte of the client was received yet */
 	__u8 answered;  /* the server sent data after the last that it received, and all of it is
 			   acked */
+	__u8 state;     /* of the host's socket; 0: it was not asked */
+	__u32 sent;     /* when FLOW_ESTABLISHED: its snd_nxt */
+	__u32 acked;    /* and snd_una */
 };
 
 /* a is before b in sequence space (RFC 9293 3.4). */
@@ -121,6 +124,8 @@ static __always_inline void flow_read_socket(const struct tcp_sock___tps *socket
 	ret->ack_low = socket->snd_una - behind;
 	/* what leaves may be acked before the host has moved snd_nxt past it; write_seq it has */
 	ret->ack_high = socket->write_seq;
+	ret->sent = socket->snd_nxt;
+	ret->acked = socket->snd_una;
 	ret->untouched = socket->bytes_received == 0;
 	ret->answered = socket->bytes_sent && ack == socket->write_seq &&
 			(__s32)(socket->lsndtime - socket->inet_conn.icsk_ack.lrcvtime) >= 0;
@@ -159,12 +164,34 @@ static __always_inline int flow_check_cookie(struct xdp_md *ctx, struct bpf_sock
 	return !bpf_tcp_check_syncookie(listener, ip, sizeof(struct ipv6hdr), tcp, sizeof(*tcp));
 }
 
+/* How the host's socket stands to a segment that is the next in order, to the byte. */
+enum flow_stand {
+	FLOW_ELSEWHERE, /* it has more to send than the client acked, or is not open */
+	FLOW_LATE,      /* it may have what is before the segment still to read */
+	FLOW_EXACT,     /* and it does not know yet that the client acked all */
+	FLOW_SETTLED,   /* exact, and it knows */
+};
+
+static __always_inline enum flow_stand flow_stand(const struct flow_peer *peer,
+						  const struct frame *frame)
+{
+	if (peer->state == FLOW_NEW_SYN_RECV)
+		return FLOW_LATE;
+	if (peer->state != FLOW_ESTABLISHED || peer->ack_high != frame->ack ||
+	    peer->sent != frame->ack)
+		return FLOW_ELSEWHERE;
+	if (peer->received != frame->seq)
+		return flow_before(peer->received, frame->seq) ? FLOW_LATE : FLOW_ELSEWHERE;
+	return peer->acked == frame->ack ? FLOW_SETTLED : FLOW_EXACT;
+}
+
 /* What the host's socket says. 0, or the reason why nothing is proven. */
 static __always_inline __u32 flow_read_found(struct xdp_md *ctx, struct bpf_sock *found,
 					     const struct frame *frame, struct flow_peer *ret)
 {
 	__u32 state = found->state;
 
+	ret->state = state;
 	if (state == FLOW_LISTEN) {
 		if (!flow_check_cookie(ctx, found, frame))
 			return TPS_REASON_NO_HANDSHAKE;
@@ -207,52 +234,6 @@ static __always_inline struct bpf_sock *flow_find(struct xdp_md *ctx, const stru
 	tuple.ipv6.sport = frame->flow.source_port_be;
 	tuple.ipv6.dport = frame->flow.destination_port_be;
 	return bpf_skc_lookup_tcp(ctx, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
-}
-
-/* How the socket stands to a segment that is the next in order, to the byte. */
-enum flow_stand {
-	FLOW_ELSEWHERE, /* it has more to send than the client acked, or is not open */
-	FLOW_LATE,      /* it may have what is before the segment still to read */
-	FLOW_EXACT,     /* and it does not know yet that the client acked all */
-	FLOW_SETTLED,   /* exact, and it knows */
-};
-
-static __always_inline enum flow_stand flow_stand_of(const struct tcp_sock___tps *socket,
-						     const struct frame *frame)
-{
-	if (socket->write_seq != frame->ack || socket->snd_nxt != frame->ack)
-		return FLOW_ELSEWHERE;
-	if (socket->rcv_nxt != frame->seq)
-		return flow_before(socket->rcv_nxt, frame->seq) ? FLOW_LATE : FLOW_ELSEWHERE;
-	return socket->snd_una == frame->ack ? FLOW_SETTLED : FLOW_EXACT;
-}
-
-/* @ret_received: the next byte that the server waits for, unless it is elsewhere. */
-static __always_inline enum flow_stand flow_stand(struct xdp_md *ctx, const struct frame *frame,
-						  __u32 *ret_received)
-{
-	enum flow_stand stand = FLOW_ELSEWHERE;
-	struct bpf_sock *found = flow_find(ctx, frame);
-	struct tcp_request_sock___tps *request;
-	struct tcp_sock___tps *socket;
-
-	if (!found)
-		return stand;
-	if (found->state == FLOW_NEW_SYN_RECV) {
-		request = (struct tcp_request_sock___tps *)bpf_skc_to_tcp_request_sock(found);
-		if (request) {
-			*ret_received = request->rcv_isn + 1;
-			stand = FLOW_LATE;
-		}
-	} else if (found->state == FLOW_ESTABLISHED) {
-		socket = (struct tcp_sock___tps *)bpf_skc_to_tcp_sock(found);
-		if (socket) {
-			*ret_received = socket->rcv_nxt;
-			stand = flow_stand_of(socket, frame);
-		}
-	}
-	bpf_sk_release(found);
-	return stand;
 }
 
 static __always_inline __u32 flow_read_host(struct xdp_md *ctx, const struct frame *frame,

@@ -138,11 +138,10 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	tcp = &r->tcp;
 	if (!reply_read(ctx, frame, tcp, &window))
 		return -1;
-	bytes = answer_write(&r->text, &refusal->answer);
-	if (bytes > ANSWER_BYTES_MAX || (__u64)window << (splice->window_shift & 15) < bytes)
+	bytes = respond_text(r, &refusal->answer);
+	if (!bytes || (__u64)window << (splice->window_shift & 15) < bytes)
 		return -1;
 	refusal->answer.bytes = bytes;
-	translate_read(splice, n);
 	tcp->seq = frame->ack + n->injected;
 	tcp->ack = frame->seq + n->swallowed + refusal->bytes;
 	tcp->window_be = splice->window_be;
@@ -157,19 +156,19 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	return count_tx(count_totals(refusal->listener), refusal->reason);
 }
 
-/* Refuses the segment with an answer. Returns the XDP action, or -1 when it cannot be and the
- * packet is as it was. @frame is of the map: 6.1 takes no argument's memory for a key ("R2 type=mem
- * expected=fp"). */
-static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struct refusal *refusal)
+/* Refuses the segment with an answer. @peer is what proved it, if that was asked anew. Returns the
+ * XDP action, or -1 when it cannot be and the packet is as it was. @frame is of the map: 6.1 takes
+ * no argument's memory for a key ("R2 type=mem expected=fp"). */
+static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struct flow_peer *peer,
+				  struct refusal *refusal)
 {
 	struct tps_splice *splice;
 	struct tps_totals *of;
 	enum flow_stand stand;
-	__u32 received = 0;
 
-	if (frame->unacked)
+	if (frame->unacked || (!peer->state && flow_read_host(ctx, frame, peer)))
 		return -1;
-	stand = flow_stand(ctx, frame, &received);
+	stand = flow_stand(peer, frame);
 	if (stand == FLOW_ELSEWHERE)
 		return -1;
 	splice = refuse_entry(frame);
@@ -190,7 +189,7 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	}
 	refuse_want(ctx, splice, frame, refusal);
 	/* not the byte before the request: that one may never come, as it was */
-	if (reply_shrink(ctx, frame, received - 1, 1, FRAME_ACK))
+	if (reply_shrink(ctx, frame, peer->received - 1, 1, FRAME_ACK))
 		return count_drop(of, TPS_REASON_NO_SPLICE);
 	return count_pass(of, refusal->reason);
 }

@@ -239,7 +239,7 @@ static __always_inline int reply(struct xdp_md *ctx, const struct frame *frame, 
 	head += reply_ip(r->head + head, frame, segment, &sum);
 	sum += dual_swap16(FRAME_PROTO_TCP) + dual_swap16(segment);
 	if (bytes)
-		sum += (__u32)respond_sum(&r->text, bytes);
+		sum += r->text_sum;
 	head += reply_tcp(r->head + (head & 127), frame, &r->tcp, sum, flags);
 	return reply_replace(ctx, r, head, bytes);
 }

@@ -912,7 +912,7 @@ __noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 rea
 				      ? TPS_REFUSAL_CLOSE
 				      : listener->refusal);
 		r->refusal.reason = reason;
-		action = refuse(ctx, frame, &r->refusal);
+		action = refuse(ctx, frame, &r->peer, &r->refusal);
 	}
 	return action >= 0 ? action : count_drop(count_totals(number), reason);
 }
@@ -948,6 +948,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	r->follows = 0;
 	peer = &r->peer;
 	peer->untouched = 0;
+	peer->state = 0;
 	if (frame->flags & FRAME_URG)
 		return take_order(&take, TPS_REASON_URGENT);
 	flow = bpf_map_lookup_elem(&flows, &frame->flow);

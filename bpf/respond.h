@@ -46,11 +46,13 @@ struct respond_want {
 /* Where answers are written, and what leaves at the moment. */
 struct respond {
 	struct answer_text text;
+	struct tps_answer written; /* what text says; bytes 0: nothing yet */
+	__u32 text_sum;            /* of its bytes, as bpf_csum_diff() has it */
 	struct respond_want want;
 	struct frame frame;
-	struct tps_flow_key key; /* of frame, as its client sends */
-	__u32 options[2][16];    /* as they were, as they will be */
-	struct splice_count count;
+	struct tps_flow_key key;   /* of frame, as its client sends */
+	__u32 options[2][16];      /* as they were, as they will be */
+	struct splice_count count; /* arrive.h's: of the client's segment's connection */
 	struct respond_tcp tcp;
 	__u8 head[160]; /* refuse.h's: the headers of an answer that goes back at once */
 	__u64 none[(sizeof(struct tps_splice) + 7) / 8]; /* all zero: an entry to begin with */
@@ -65,15 +67,40 @@ struct {
 
 #define RESPOND_FAR (1U << 29)
 
-/* The text's own sum. Zero bytes behind it fill the last word. */
-static __always_inline __s64 respond_sum(struct answer_text *text, __u32 bytes)
+/* Is @answer, but for its length, what was written last? */
+static __always_inline int respond_is_written(const struct tps_answer *written,
+					      const struct tps_answer *answer)
 {
-	bytes = (bytes + 3) & ~3u;
-	dual_opaque(bytes);
-	bytes &= 1023;
-	if (bytes > ANSWER_BYTES_MAX || !bytes)
-		return -1;
-	return bpf_csum_diff(NULL, 0, (__be32 *)text->bytes, bytes, 0);
+	__u64 differs = 0;
+
+	for (__u32 i = 0; i < TPS_TIER_NAME_LEN; i += 8)
+		differs |= *(__u64 *)(written->name + i) ^ *(__u64 *)(answer->name + i);
+	differs |= (written->policy.quota ^ answer->policy.quota) |
+		   (written->policy.window_s ^ answer->policy.window_s) |
+		   (written->retry_s ^ answer->retry_s) | (written->closes ^ answer->closes) |
+		   (written->has_body ^ answer->has_body);
+	return written->bytes && !differs;
+}
+
+/* Writes @answer to @r->text, if it does not stand there: a flood is refused by the same words.
+ * Returns its length; 0: it could not be. */
+static __always_inline __u32 respond_text(struct respond *r, const struct tps_answer *answer)
+{
+	__u32 bytes, words;
+
+	if (respond_is_written(&r->written, answer))
+		return r->written.bytes;
+	r->written.bytes = 0;
+	bytes = answer_write(&r->text, answer);
+	words = (bytes + 3) & ~3u; /* zero bytes behind it fill the last word */
+	dual_opaque(words);
+	words &= 1023;
+	if (words > ANSWER_BYTES_MAX || !words)
+		return 0;
+	r->text_sum = bpf_csum_diff(NULL, 0, (__be32 *)r->text.bytes, words, 0);
+	dual_memcpy(&r->written, answer, sizeof(*answer));
+	r->written.bytes = bytes;
+	return bytes;
 }
 
 /* The lengths in the IP header and in TCP's pseudo header: @bytes of payload are there now. */
@@ -211,17 +238,16 @@ static __always_inline int respond_commit(struct tps_splice *splice,
 }
 
 static __always_inline int respond_body(struct __sk_buff *skb, const struct frame *frame,
-					struct answer_text *text, __u32 bytes)
+					struct respond *r, __u32 bytes)
 {
-	__s64 sum = respond_sum(text, bytes);
 	__u32 at = frame->payload_at;
 
 	if (bpf_skb_change_tail(skb, at + bytes, 0))
 		return -1;
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & (ANSWER_BYTES_MAX - 1)) + 1;
-	return bpf_skb_store_bytes(skb, at, text->bytes, bytes, 0) ||
-	       bpf_l4_csum_replace(skb, frame->transport_at + 16, 0, sum, 0);
+	return bpf_skb_store_bytes(skb, at, r->text.bytes, bytes, 0) ||
+	       bpf_l4_csum_replace(skb, frame->transport_at + 16, 0, r->text_sum, 0);
 }
 
 enum respond_outcome {
@@ -322,8 +348,8 @@ __noinline int respond(struct __sk_buff *skb)
 	if (want->want == TPS_WANT_RESET)
 		return respond_fits(skb, frame, want, 0, &shift) ? respond_reset(skb) : RESPOND_NOT;
 	again = want->want == TPS_WANT_AGAIN;
-	bytes = answer_write(&r->text, &want->answer);
-	if (!want->want || (again && bytes != want->answer.bytes) ||
+	bytes = respond_text(r, &want->answer);
+	if (!want->want || !bytes || (again && bytes != want->answer.bytes) ||
 	    (!again && !respond_fits(skb, frame, want, bytes, &shift)))
 		return RESPOND_NOT;
 	splice->window_be = frame->window_be;
@@ -333,7 +359,7 @@ __noinline int respond(struct __sk_buff *skb)
 	seq = again ? want->count.edge_seq + want->count.injected_before
 		    : frame->seq + want->count.injected;
 	ack = frame->ack + want->count.swallowed + (again ? 0 : want->bytes);
-	if (respond_body(skb, frame, &r->text, bytes) || respond_lengths(skb, frame, bytes) ||
+	if (respond_body(skb, frame, r, bytes) || respond_lengths(skb, frame, bytes) ||
 	    respond_header(skb, frame, seq, ack, want->answer.closes))
 		return RESPOND_TORN;
 	if (again) {
