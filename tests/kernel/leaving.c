@@ -259,6 +259,30 @@ static void ack_becomes_the_answer_once_more(void **state)
 	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_ANSWER, TPS_REASON_LIMIT), 0);
 }
 
+/* The same words are written once; these differ in one thing each. */
+static void each_answer_has_its_own_words(void **state)
+{
+	struct packet packet = server_says(NULL), next = live_packet(&c);
+	struct tps_splice splice = splice_make();
+	static struct answer_text text;
+
+	want_again(&splice);
+	for (int round = 0; round < 6; round++) {
+		struct tps_answer *answer = &splice.answer;
+
+		answer->policy.quota += round == 1;
+		answer->policy.window_s += round == 2;
+		answer->retry_s += round == 3;
+		answer->name[5] += round == 4;
+		answer->has_body = round != 5;
+		answer->bytes = answer_write(&text, answer);
+		harness_set_splice(&h, &next, &splice);
+		leaves(&packet);
+		assert_int_equal(t.now.payload_bytes, answer->bytes);
+		assert_memory_equal(t.now.payload, text.bytes, answer->bytes);
+	}
+}
+
 static void assert_no_answer(const struct packet *packet)
 {
 	leaves(packet);
@@ -728,6 +752,7 @@ int main(void)
 			     sack_block_before_the_request_keeps_the_count_of_before),
 		LEAVING_CASE("an ACK becomes the answer once more, in every shape",
 			     ack_becomes_the_answer_once_more),
+		LEAVING_CASE("each answer has its own words", each_answer_has_its_own_words),
 		LEAVING_CASE("only an ACK alone becomes an answer",
 			     only_an_ack_alone_becomes_an_answer),
 		LEAVING_CASE("an ACK that does not fit the answer stays one",
