@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The text of a refusal: an HTTP response (RFC 9110 15, RFC 6585 4) with Retry-After (RFC 9110
- * 10.2.3), the fields of draft-ietf-httpapi-ratelimit-headers-10 and a problem (RFC 9457). Knows no
- * packet and no sequence number. Dual.
+ * 10.2.3), the fields of draft-ietf-httpapi-ratelimit-headers-10 and a problem (RFC 9457); or a TLS
+ * alert. Knows no packet and no sequence number. Dual.
  */
 #ifndef TPS_BPF_ANSWER_H
 #define TPS_BPF_ANSWER_H
@@ -29,6 +29,9 @@ struct answer_text {
 	"114\r\nContent-Type: application/problem+json\r\n\r\n" \
 	"{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\"," \
 	"\"title\":\"Too Many Requests\",\"status\":429}"
+
+/* A record with a fatal alert, access_denied (RFC 8446 5.1, 6.2). */
+#define ANSWER_ALERT "\x15\x03\x03\x00\x02\x02\x31"
 
 #define ANSWER_AT(text, at) ((text)->bytes + ((at) & (ANSWER_SPAN - 1)))
 
@@ -80,6 +83,8 @@ DUAL_GLOBAL int answer_write(struct answer_text *text, const struct tps_answer *
 
 	if (!text || !answer)
 		return 0;
+	if (answer->form == TPS_FORM_ALERT)
+		return ANSWER_PUT(text, at, ANSWER_ALERT);
 	at = ANSWER_PUT(text, at, ANSWER_STATUS);
 	at = answer_number(text, at, answer->retry_s);
 	at = ANSWER_PUT(text, at, ANSWER_POLICY);
@@ -96,7 +101,7 @@ DUAL_GLOBAL int answer_write(struct answer_text *text, const struct tps_answer *
 		at = ANSWER_PUT(text, at, ANSWER_CLOSE);
 	else
 		at = ANSWER_PUT(text, at, ANSWER_LIVE);
-	if (answer->has_body)
+	if (answer->form == TPS_FORM_BODY)
 		at = ANSWER_PUT(text, at, ANSWER_BODY);
 	else
 		at = ANSWER_PUT(text, at, ANSWER_BODYLESS);

@@ -19,12 +19,18 @@ static __always_inline struct tps_totals *count_totals(__u32 listener)
 	return bpf_map_lookup_elem(&totals, &listener);
 }
 
-/* A reason is opaque where its bound is checked: else clang 14 checks a copy of it ("R6 unbounded
- * memory access", Linux 6.1). */
+/* A reason that is not known here is opaque where its bound is checked: else clang 14 checks a copy
+ * of it ("R6 unbounded memory access", Linux 6.1). */
+#define COUNT_REASON(reason) \
+	do { \
+		if (!__builtin_constant_p(reason)) \
+			dual_opaque(reason); \
+	} while (0)
 
 /* The packet's end: counts it and returns what XDP is to do. */
 static __always_inline int count_pass(struct tps_totals *of, __u32 reason)
 {
+	COUNT_REASON(reason);
 	if (of && reason < TPS_REASON_MAX)
 		of->packets[TPS_ACTION_PASS][reason]++;
 	return XDP_PASS;
@@ -32,7 +38,7 @@ static __always_inline int count_pass(struct tps_totals *of, __u32 reason)
 
 static __always_inline int count_drop(struct tps_totals *of, __u32 reason)
 {
-	dual_opaque(reason);
+	COUNT_REASON(reason);
 	if (of && reason < TPS_REASON_MAX)
 		of->packets[TPS_ACTION_DROP][reason]++;
 	return XDP_DROP;
@@ -40,7 +46,7 @@ static __always_inline int count_drop(struct tps_totals *of, __u32 reason)
 
 static __always_inline int count_tx(struct tps_totals *of, __u32 reason)
 {
-	dual_opaque(reason);
+	COUNT_REASON(reason);
 	if (of && reason < TPS_REASON_MAX)
 		of->packets[TPS_ACTION_TX][reason]++;
 	return XDP_TX;
@@ -48,7 +54,7 @@ static __always_inline int count_tx(struct tps_totals *of, __u32 reason)
 
 static __always_inline void count_note(struct tps_totals *of, __u32 reason)
 {
-	dual_opaque(reason);
+	COUNT_REASON(reason);
 	if (of && reason < TPS_REASON_MAX)
 		of->notes[reason]++;
 }
@@ -56,7 +62,7 @@ static __always_inline void count_note(struct tps_totals *of, __u32 reason)
 /* What a refused client was given. */
 static __always_inline void count_refusal(struct tps_totals *of, __u32 refusal, __u32 reason)
 {
-	dual_opaque(reason);
+	COUNT_REASON(reason);
 	if (of && refusal < TPS_REFUSAL_MAX && reason < TPS_REASON_MAX)
 		of->refusals[refusal][reason]++;
 }

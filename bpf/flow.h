@@ -80,6 +80,7 @@ struct flow_peer {
 	__u8 untouched; /* no byte of the client was received yet */
 	__u8 answered;  /* the server sent data after the last that it received, and all of it is
 			   acked */
+	__u8 spoke;     /* the server has sent data */
 	__u8 state;     /* of the host's socket; 0: it was not asked */
 	__u32 sent;     /* when FLOW_ESTABLISHED: its snd_nxt */
 	__u32 acked;    /* and snd_una */
@@ -127,7 +128,8 @@ static __always_inline void flow_read_socket(const struct tcp_sock___tps *socket
 	ret->sent = socket->snd_nxt;
 	ret->acked = socket->snd_una;
 	ret->untouched = socket->bytes_received == 0;
-	ret->answered = socket->bytes_sent && ack == socket->write_seq &&
+	ret->spoke = socket->bytes_sent != 0;
+	ret->answered = ret->spoke && ack == socket->write_seq &&
 			(__s32)(socket->lsndtime - socket->inet_conn.icsk_ack.lrcvtime) >= 0;
 }
 
@@ -139,6 +141,7 @@ static __always_inline void flow_read_handshake(__u32 client_next, __u32 server_
 	ret->ack_low = server_next;
 	ret->ack_high = server_next;
 	ret->untouched = 1;
+	ret->spoke = 0;
 	ret->answered = 0;
 }
 
@@ -267,6 +270,7 @@ static __always_inline __u32 flow_read_transit(const struct frame *frame,
 	ret->ack_low = flow->ack_high - FLOW_ACK_BEHIND;
 	ret->ack_high = flow->ack_high;
 	ret->untouched = 0;
+	ret->spoke = flow_before(flow->proven_ack, flow->ack_high);
 	ret->answered = frame->ack == flow->ack_high && frame->seq == flow->server_next;
 	return 0;
 }

@@ -19,6 +19,8 @@
 #include <tps/fingerprint.h>
 #include <tps/siphash.h>
 
+#include "fill.h"
+
 /* Where the parser stands. From OPAQUE on the framing is not known: the loose phases. */
 enum http_phase {
 	HTTP_START, /* wants a request line */
@@ -52,8 +54,9 @@ enum http_key { HTTP_KEY_NONE, HTTP_KEY_FOUND, HTTP_KEY_DOUBLED, HTTP_KEY_BAD };
 #define HTTP_RESYNC 0x80    /* loose phases: may_resync was set for a segment too short to tell */
 #define HTTP_CLOSE 0x80     /* of the latest head: its client may end the connection with it */
 
-/* To whom heads are charged. UNDECIDED and NO_KEY: to the source. */
-enum http_kind { HTTP_NO_KEY, HTTP_KEY, HTTP_UNDECIDED };
+/* To whom heads are charged. UNDECIDED and NO_KEY: to the source. BOUND: to the caller that the
+ * flow is bound to, and not by this parser. */
+enum http_kind { HTTP_NO_KEY, HTTP_KEY, HTTP_UNDECIDED, HTTP_BOUND };
 
 struct http_charge {
 	__u64 hash[2]; /* KEY: SipHash of the key under the secret */
@@ -70,7 +73,7 @@ struct http_known {
 };
 
 #define HTTP_CARRY TPS_CARRY_BYTES /* where in bytes[] the chunk begins; the carry ends here */
-#define HTTP_CHUNK_MAX 2048
+#define HTTP_CHUNK_MAX FILL_CHUNK_MAX
 #define HTTP_SPAN 4096 /* positions are masked by this less one */
 #define HTTP_STATE_BYTES 32
 #define HTTP_HEAD_KEPT 160 /* of a line longer than the carry: its first bytes … */
@@ -223,42 +226,6 @@ DUAL_INLINE void http_save(const struct http_scan *s, struct tps_http *ret_http)
 	dual_memcpy(ret_http, &s->http, HTTP_STATE_BYTES);
 	if (s->http.carry_bytes)
 		dual_memcpy(ret_http->carry, s->bytes, HTTP_CARRY);
-}
-
-#define HTTP_BLOCK_BYTES 64
-#define HTTP_FILL_AT_MAX (0x7fff - HTTP_CHUNK_MAX) /* the mask below keeps what lies behind it */
-DUAL_INLINE int http_fill_block(struct http_scan *s, const __u8 *data, const __u8 *end, __u32 at,
-				__u32 done)
-{
-	const __u8 *from = data + ((at + done) & 0x7fff);
-	__u8 *to = HTTP_AT(s, HTTP_CARRY + done);
-
-	if (from + HTTP_BLOCK_BYTES > end)
-		return 0;
-	for (int i = 0; i < HTTP_BLOCK_BYTES; i += 8)
-		dual_store64(to + i, dual_load64(from + i));
-	return 1;
-}
-
-/*
- * Copy the chunk, the chunk_bytes bytes at data + @at, to where http_scan() reads it, if all of it
- * lies in [data, end), the linear part of the frame. False: it does not, or it is short; then let
- * the helper do it, which takes three times as long. The last block lies over the one before it.
- */
-DUAL_INLINE int http_fill(struct http_scan *s, const __u8 *data, const __u8 *end, __u32 at)
-{
-	__u32 bytes = s->chunk_bytes;
-
-	if (bytes < HTTP_BLOCK_BYTES || at > HTTP_FILL_AT_MAX)
-		return 0;
-	for (__u32 i = 0; i < HTTP_CHUNK_MAX / HTTP_BLOCK_BYTES; i++) {
-		if (bytes < (i + 1) * HTTP_BLOCK_BYTES)
-			break;
-		if (!http_fill_block(s, data, end, at, i * HTTP_BLOCK_BYTES))
-			return 0;
-	}
-	dual_reload();
-	return http_fill_block(s, data, end, at, s->chunk_bytes - HTTP_BLOCK_BYTES);
 }
 
 /* ---- charging ------------------------------------------------------------------------------ */

@@ -136,6 +136,15 @@ struct {
 	__type(value, struct tps_slot);
 } keys SEC(".maps");
 
+/* tpsctl; the entry first, then its depth's bit in control; the other way round when it goes */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct tps_key);
+	__type(value, struct tps_host);
+} hosts SEC(".maps");
+
 /* tpsctl; the entry first, then its length's bit in control; the other way round when it goes */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -176,16 +176,16 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 		return -1;
 	of = count_totals(refusal->listener);
 	if (stand == FLOW_SETTLED && refusal->want == TPS_WANT_ANSWER) {
-		__u8 has_body = refusal->answer.has_body;
+		__u8 form = refusal->answer.form;
 
 		for (int tries = 0; tries < 2; tries++) {
 			int action = refuse_at_once(ctx, frame, refusal, splice);
 
 			if (action >= 0)
 				return action;
-			refusal->answer.has_body = 0; /* a short one may have room */
+			refusal->answer.form = TPS_FORM_HEAD; /* it may have room */
 		}
-		refusal->answer.has_body = has_body;
+		refusal->answer.form = form;
 	}
 	refuse_want(ctx, splice, frame, refusal);
 	/* not the byte before the request: that one may never come, as it was */

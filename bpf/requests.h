@@ -102,6 +102,7 @@ static __always_inline void requests_begin(struct tps_flow *flow, const struct f
 	flow->bound.generation = 0;
 	flow->answers = 0;
 	flow->syn_seen = 0;
+	flow->protocol = TPS_PROTOCOL_HTTP;
 	flow->again[0] = HTTP_PHASE_MAX;
 }
 
@@ -271,7 +272,7 @@ __noinline int requests_chunk(struct xdp_md *ctx, struct http_scan *scan,
 
 	if (!scan || !listener)
 		return 0;
-	if (!http_fill(scan, data, end, at)) {
+	if (!fill(scan->bytes + HTTP_CARRY, &scan->chunk_bytes, data, end, at)) {
 		/* 6.1 forgets the bound over a spill, and wants a length above 0 */
 		bytes = scan->chunk_bytes;
 		dual_opaque(bytes);
@@ -386,14 +387,24 @@ static __always_inline __u64 requests_print(const struct requests *r, const __u6
 		       : 0;
 }
 
-/* The caller of the head's key: the one that the flow is bound to, as a rule. */
+/* The caller of the head's key: the one that the flow is bound to, as a rule. False: it is for
+ * identify_source(). */
 static __always_inline int requests_identify(const struct tps_control *settings, struct requests *r,
-					     const __u64 hash[2], struct tps_totals *of,
-					     struct subject *ret)
+					     const struct http_charge *charge,
+					     struct tps_totals *of, struct subject *ret)
 {
 	struct tps_flow *flow = &r->flow;
 	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
+	const __u64 *hash = charge->hash;
 
+	if (charge->kind == HTTP_BOUND) {
+		if (identify_slot(settings, flow->bound, ret))
+			return 1;
+		count_note(of, TPS_REASON_STALE_SLOT);
+		return 0;
+	}
+	if (charge->kind != HTTP_KEY)
+		return 0;
 	if (flow->bound_hash[0] == hash[0] && flow->bound_hash[1] == hash[1] &&
 	    flow->bound_generation == generation && identify_slot(settings, flow->bound, ret))
 		return 1;
@@ -439,7 +450,7 @@ __noinline int requests_charge(struct frame *frame, struct requests *r, __u32 wh
 	take.proven = r->proven != 0;
 	/* what is noticed is noted once, not again in each step */
 	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
-	if (charge->kind != HTTP_KEY || !requests_identify(settings, r, charge->hash, noted, &who))
+	if (!requests_identify(settings, r, charge, noted, &who))
 		identify_source(settings, frame, noted, &who);
 	if (step == REQUESTS_GIVE) {
 		take_return(&take, &who);
@@ -842,11 +853,27 @@ static __always_inline void requests_want(struct requests *r, const struct frame
 		r->refusal.want = TPS_WANT_ANSWER;
 	r->refusal.answer.closes = r->refusal.want == TPS_WANT_CLOSE;
 	/* a HEAD has no body in its answer (RFC 9110 9.3.2), and who knows what is cut */
-	r->refusal.answer.has_body =
+	r->refusal.answer.form =
 		lone && (begin & 0xffffffffffULL) != HTTP_TEXT('H', 'E', 'A', 'D', ' ', 0, 0, 0) &&
 		(begin & 0xff) > ' ';
-	r->refusal.bytes = frame->payload_bytes;
-	r->refusal.listener = r->listener;
+}
+
+/* The same of a ClientHello: the connection ends, since nothing has begun. */
+static __always_inline void requests_want_alert(struct requests *r, __u32 refusal)
+{
+	r->refusal.want = refusal == TPS_REFUSAL_RESET ? TPS_WANT_RESET : TPS_WANT_CLOSE;
+	dual_memset(&r->refusal.answer, 0, sizeof(r->refusal.answer));
+	r->refusal.answer.closes = 1;
+	r->refusal.answer.form = TPS_FORM_ALERT;
+}
+
+/* May the refused segment get anything at all? Where nobody knows what its client waits for, and
+ * before the server's own response, any byte would be a wrong one. */
+static __always_inline int requests_may_answer(const struct requests *r, __u32 protocol,
+					       __u32 refusal)
+{
+	return protocol == TPS_PROTOCOL_TLS ||
+	       (requests_is_turn(r) && (refusal == TPS_REFUSAL_RESET || requests_is_http(r)));
 }
 
 /*
@@ -905,12 +932,17 @@ __noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 rea
 	if (!settings || !listener || !frame)
 		return XDP_DROP;
 	if (listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
-	    listener->placement == TPS_PLACEMENT_LOCAL && requests_is_turn(r) &&
-	    (listener->refusal == TPS_REFUSAL_RESET || requests_is_http(r))) {
-		requests_want(r, frame,
-			      listener->refusal == TPS_REFUSAL_ANSWER && settings->draining
-				      ? TPS_REFUSAL_CLOSE
-				      : listener->refusal);
+	    listener->placement == TPS_PLACEMENT_LOCAL &&
+	    requests_may_answer(r, listener->protocol, listener->refusal)) {
+		if (listener->protocol == TPS_PROTOCOL_TLS)
+			requests_want_alert(r, listener->refusal);
+		else
+			requests_want(r, frame,
+				      listener->refusal == TPS_REFUSAL_ANSWER && settings->draining
+					      ? TPS_REFUSAL_CLOSE
+					      : listener->refusal);
+		r->refusal.bytes = frame->payload_bytes;
+		r->refusal.listener = number;
 		r->refusal.reason = reason;
 		action = refuse(ctx, frame, &r->peer, &r->refusal);
 	}
@@ -952,6 +984,8 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	if (frame->flags & FRAME_URG)
 		return take_order(&take, TPS_REASON_URGENT);
 	flow = bpf_map_lookup_elem(&flows, &frame->flow);
+	if (flow && flow->protocol != TPS_PROTOCOL_HTTP)
+		flow = NULL; /* the listener's protocol has changed */
 	if (flow)
 		r->follows = frame->seq == flow->next_seq;
 	if (requests_expected(flow, frame)) {

@@ -78,7 +78,7 @@ static __always_inline int respond_is_written(const struct tps_answer *written,
 	differs |= (written->policy.quota ^ answer->policy.quota) |
 		   (written->policy.window_s ^ answer->policy.window_s) |
 		   (written->retry_s ^ answer->retry_s) | (written->closes ^ answer->closes) |
-		   (written->has_body ^ answer->has_body);
+		   (written->form ^ answer->form);
 	return written->bytes && !differs;
 }
 

@@ -12,6 +12,7 @@
 #include "arrive.h"
 #include "count.h"
 #include "frame.h"
+#include "hello.h"
 #include "identify.h"
 #include "maps.h"
 #include "quoted.h"
@@ -128,7 +129,7 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 		if (action >= 0)
 			return action;
 	}
-	if (listener->protocol == TPS_PROTOCOL_HTTP &&
+	if ((listener->protocol == TPS_PROTOCOL_HTTP || listener->protocol == TPS_PROTOCOL_TLS) &&
 	    (frame->flags & FRAME_SYN || outcome == FRAME_FIRST_FRAGMENT))
 		requests_syn(frame);
 	why = gate_unproven_reason(listener, frame, outcome);
@@ -138,6 +139,9 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 	if (listener->protocol == TPS_PROTOCOL_HTTP && !(frame->flags & FRAME_RST) &&
 	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return requests_gate(ctx, frame, number);
+	if (listener->protocol == TPS_PROTOCOL_TLS && !(frame->flags & FRAME_RST) &&
+	    frame->payload_bytes)
+		return hello_gate(ctx, frame, number);
 	return count_pass(count_totals(number), TPS_REASON_NO_PAYLOAD);
 }
 
@@ -258,8 +262,8 @@ int egress(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	listener = bpf_map_lookup_elem(&listeners, number);
 	if (listener && listener->placement == TPS_PLACEMENT_TRANSIT &&
-	    listener->protocol == TPS_PROTOCOL_HTTP)
-		transit_leaving(&r->frame, settings->epoch);
+	    (listener->protocol == TPS_PROTOCOL_HTTP || listener->protocol == TPS_PROTOCOL_TLS))
+		transit_leaving(&r->frame, listener->protocol, settings->epoch);
 	return TC_ACT_UNSPEC;
 }
 

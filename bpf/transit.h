@@ -73,6 +73,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key, __u32
 	r->flow.bound.generation = 0;
 	r->flow.answers = 0;
 	r->flow.syn_seen = 0;
+	r->flow.protocol = TPS_PROTOCOL_HTTP;
 	r->flow.again[0] = HTTP_PHASE_MAX;
 	r->flow.open_seq = frame->ack;
 	bpf_map_update_elem(&flows, &copy, &r->flow, BPF_NOEXIST);
@@ -80,7 +81,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key, __u32
 }
 
 /* A segment that leaves from a listener's port, in @epoch of the settings. */
-static __always_inline void transit_leaving(struct frame *frame, __u32 epoch)
+static __always_inline void transit_leaving(struct frame *frame, __u32 protocol, __u32 epoch)
 {
 	struct tps_flow_key key = transit_key(frame);
 	struct tps_handshake *handshake;
@@ -113,7 +114,7 @@ static __always_inline void transit_leaving(struct frame *frame, __u32 epoch)
 	 * If the gate saw the handshake and all since, the client sent bytes that did not fit it.
 	 */
 	handshake = bpf_map_lookup_elem(&handshakes, &key);
-	if (!handshake || handshake->client_next != frame->ack)
+	if (protocol == TPS_PROTOCOL_HTTP && (!handshake || handshake->client_next != frame->ack))
 		transit_join(frame, &key,
 			     handshake && handshake->epoch == epoch ? HTTP_VOID : HTTP_JOINED);
 }

@@ -35,6 +35,9 @@
 #define TPS_CARRY_BYTES 192              /* of an incomplete line of a request head */
 #define TPS_HEAD_BYTES_MAX 32768         /* a longer request head is undecided */
 #define TPS_CHARGES_MAX 4                /* different callers named in one segment */
+#define TPS_HOST_BYTES_MAX 253           /* of a TLS server name (RFC 1035 2.3.4, as text) */
+#define TPS_HOST_LABELS_MAX 6            /* of the name behind "*." */
+#define TPS_HELLO_BYTES_MAX 16384        /* a longer ClientHello is undecided */
 #define TPS_SPLICED_PER_SOURCE_MAX 16384 /* spliced connections of one cell of spliced_sources */
 
 /* ---- words --------------------------------------------------------------------------------- */
@@ -42,12 +45,13 @@
 enum tps_protocol {
 	TPS_PROTOCOL_NONE,
 	TPS_PROTOCOL_HTTP,
+	TPS_PROTOCOL_TLS,
 	TPS_PROTOCOL_TCP,
 	TPS_PROTOCOL_UDP,
 	TPS_PROTOCOL_MAX,
 };
 /* X(enum suffix, text) */
-#define TPS_PROTOCOLS(X) X(HTTP, "http") X(TCP, "tcp") X(UDP, "udp")
+#define TPS_PROTOCOLS(X) X(HTTP, "http") X(TLS, "tls") X(TCP, "tcp") X(UDP, "udp")
 
 enum tps_mode { TPS_MODE_ENFORCE, TPS_MODE_OBSERVE, TPS_MODE_MAX };
 #define TPS_MODES(X) X(ENFORCE, "enforce") X(OBSERVE, "observe")
@@ -97,6 +101,8 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	  "bytes that were let through before, or that the host cannot take") \
 	X(JOINED, "joined", pass, "a connection older than its entry") \
 	X(OPAQUE, "opaque", pass, "after a protocol upgrade or CONNECT") \
+	X(PARTIAL_HELLO, "partial_hello", pass, "a ClientHello that goes on in the next segment") \
+	X(BOUND, "bound", pass, "of a TLS connection whose handshake was charged") \
 	X(SAME_TURN, "same_turn", pass, "HTTP/2: no new server data since the last charge") \
 	X(ALLOWED, "allowed", verdict, "within the limit") \
 	X(EXEMPT, "exempt", verdict, "of an exempt caller") \
@@ -106,7 +112,7 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(BANNED_PREFIX, "banned_prefix", verdict, "source prefix banned by hand") \
 	X(BANNED_CALLER, "banned_caller", verdict, "caller banned by hand") \
 	X(CONTENDED, "contended", verdict, "retries of a bucket ran out") \
-	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head") \
+	X(OUT_OF_ORDER, "out_of_order", order, "beyond the next byte of a request head or hello") \
 	X(UNACKED, "unacked", order, \
 	  "before an answer was acked that the server knows nothing of") \
 	X(ENDED, "ended", order, "after an answer that ended the connection") \
@@ -132,6 +138,12 @@ enum tps_placement { TPS_PLACEMENT_LOCAL, TPS_PLACEMENT_TRANSIT, TPS_PLACEMENT_M
 	X(MANY_KEYS, "many_keys", undecided, "more different keys in a segment than are told") \
 	X(VOID, "void", undecided, "after bytes that the host may have read otherwise") \
 	X(HTTP2, "http2", undecided, "a turn of HTTP/2 without TLS") \
+	X(NOT_HELLO, "not_hello", undecided, \
+	  "a connection that does not begin with a ClientHello") \
+	X(BAD_HELLO, "bad_hello", undecided, "a ClientHello whose lengths contradict each other") \
+	X(BAD_NAME, "bad_name", undecided, "a server name that is no host name") \
+	X(LONG_HELLO, "long_hello", undecided, "a ClientHello too long, or too long in coming") \
+	X(UNKNOWN_NAME, "unknown_name", note, "a server name that no caller has") \
 	X(UNKNOWN_KEY, "unknown_key", note, "an API key that no caller has") \
 	X(STALE_SLOT, "stale_slot", note, "an identity of a caller that has gone") \
 	X(ANSWERED_AGAIN, "answered_again", note, "an answer that was lost is given again") \
@@ -189,7 +201,9 @@ struct tps_control {
 	__u64 tick_ns;         /* of jiffies; 0: read no jiffies */
 	__u64 tick_offset_ns;  /* jiffies64 * tick_ns + this lags CLOCK_MONOTONIC by 0 .. 1 tick */
 	__u32 draining;        /* no connection is spliced any more: a detach waits for them */
-	__u32 zero;
+	/* bit 0: some caller has a whole server name; bit n: some has *.suffix, suffix of n labels
+	 */
+	__u32 host_depths;
 };
 
 /* A name of a header that carries the key, made ready for comparing 8 bytes at a time: a header
@@ -286,6 +300,14 @@ struct tps_source6_key {
 /* keys: hash by SipHash-2-4-128 of the key under the secret, to tps_slot. */
 struct tps_key {
 	__u64 hash[2];
+};
+
+/* hosts: hash by the same hash, of a server name in lower case read backwards, to whose it is. Of
+ * "*.suffix" the name is ".suffix". */
+struct tps_host {
+	struct tps_slot slot;
+	char name[TPS_HOST_BYTES_MAX + 3]; /* for user space, as given, in lower case; "*." before a
+					      suffix */
 };
 
 /* bans: hash of prefixes banned by hand, host bits zero. Never evicted; ignored once past. */
@@ -394,32 +416,58 @@ struct tps_http {
 	__u8 carry[TPS_CARRY_BYTES];
 };
 
+/* The TLS parser between two segments; see bpf/tls.h. */
+struct tps_hello {
+	__u8 phase;         /* enum tls_phase */
+	__u8 flags;         /* TLS_* */
+	__u8 header_bytes;  /* how many of a record's header that is open are in .header */
+	__u8 field_bytes;   /* the same of a field */
+	__u8 disorder;      /* segments that came out of order */
+	__u8 reason;        /* enum tps_reason: why it names nobody; 0: not so */
+	__u16 record_bytes; /* of the record, still to come */
+	__u32 header;
+	__u32 field;
+	__u32 hello_bytes; /* of the ClientHello, still to come */
+	__u16 skip_bytes;  /* of them, before the next field */
+	__u16 name_bytes;
+	__u16 list_bytes; /* of the extension server_name */
+	__u16 zero;
+	__u32 begin_jiffies;                /* the low half: when it began */
+	__u8 name[TPS_HOST_BYTES_MAX + 11]; /* with room for an 8-byte store at its end */
+};
+
 /* flows: LRU hash, written by the gate alone. Made by proof only. Sequence numbers are host order.
  */
 struct tps_flow {
-	__u32 next_seq;    /* the next byte that the parser wants */
-	__u32 framed_seq;  /* end of the last byte that was read as anything but a body */
-	__u32 high_seq;    /* end of the last byte that was let through */
-	__u32 turn_ack;    /* ack_high at the last charge */
-	__u32 proven_ack;  /* the ack of the last segment that was proven: with it, no lookup */
-	__u32 ack_high;    /* all that the server has to send, when it was last seen */
-	__u32 server_next; /* the server's rcv_nxt, when it was last seen */
-	__u16 tainted;     /* enum http_phase: the framing was not known once; 0: it always was */
-	__u16 epoch;       /* control.epoch when it was last read */
-	/* the caller of the last key, so that the next head with it need neither hash it nor look
-	 * for it */
-	__u64 bound_print; /* its fingerprint; 0: none */
-	__u64 bound_hash[2];
-	struct tps_slot bound;  /* generation 0: none */
+	__u32 next_seq;        /* the next byte that the parser wants */
+	__u32 proven_ack;      /* the ack of the last segment that was proven: with it, no lookup */
+	__u32 ack_high;        /* all that the server has to send, when it was last seen */
+	__u32 server_next;     /* the server's rcv_nxt, when it was last seen */
+	struct tps_slot bound; /* the caller of the last key or of the name; generation 0: none */
 	__u32 bound_generation; /* control.keys_generation before it was looked up */
-	__u16 answers;   /* of the server, while the parser read a body that it does not trust */
-	__u16 syn_seen;  /* a SYN of this tuple came by: prove the next segment anew */
-	__u32 open_seq;  /* what passed from here on may be read otherwise by the host */
-	__u32 again_seq; /* where the last segment that was not all body began */
-	/* and http's state there, its first HTTP_STATE_BYTES; only when nothing was carried, else
-	 * its phase is HTTP_PHASE_MAX */
-	__u64 again[4];
-	struct tps_http http;
+	__u16 epoch;            /* control.epoch when it was last read */
+	__u8 syn_seen;          /* a SYN of this tuple came by: prove the next segment anew */
+	__u8 protocol;          /* enum tps_protocol: which of the two below it is */
+	union {
+		struct {                   /* http */
+			__u32 framed_seq;  /* end of the last byte read as anything but a body */
+			__u32 high_seq;    /* end of the last byte that was let through */
+			__u32 turn_ack;    /* ack_high at the last charge */
+			__u16 tainted;     /* enum http_phase: the framing was not known once */
+			__u16 answers;     /* of the server, while the parser read a body that it
+					      does not trust */
+			__u64 bound_print; /* fingerprint of the bound caller's key; 0: none */
+			__u64 bound_hash[2];
+			__u32 open_seq;  /* what passed from here on may be read otherwise by the
+					    host */
+			__u32 again_seq; /* where the last segment that was not all body began */
+			/* and http's state there, its first HTTP_STATE_BYTES; only when nothing was
+			 * carried, else its phase is HTTP_PHASE_MAX */
+			__u64 again[4];
+			struct tps_http http;
+		};
+		struct tps_hello hello; /* tls */
+	};
 };
 
 /*
@@ -431,7 +479,12 @@ struct tps_answer {
 	__u32 retry_s;
 	__u16 bytes; /* of the text */
 	__u8 closes; /* the connection ends with it */
-	__u8 has_body;
+	__u8 form;   /* enum tps_form */
+};
+enum tps_form {
+	TPS_FORM_HEAD, /* an HTTP response without a body */
+	TPS_FORM_BODY,
+	TPS_FORM_ALERT, /* a TLS record */
 };
 
 /*
@@ -545,7 +598,9 @@ TPS_ASSERT_SIZE(tps_bucket, 16);
 TPS_ASSERT_SIZE(tps_listener_bucket, 32);
 TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
+TPS_ASSERT_SIZE(tps_host, 264);
 TPS_ASSERT_SIZE(tps_http, 224);
+TPS_ASSERT_SIZE(tps_hello, 296);
 TPS_ASSERT_SIZE(tps_flow, 336);
 TPS_ASSERT_SIZE(tps_answer, 48);
 TPS_ASSERT_SIZE(tps_splice, 144);

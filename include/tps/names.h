@@ -36,6 +36,7 @@
 	X(sources4, 65536) \
 	X(sources6, 65536) \
 	X(keys, 65536) \
+	X(hosts, 65536) \
 	X(bans, 65536) \
 	X(strangers, 262144) \
 	X(flows, 131072) \

@@ -202,7 +202,7 @@ static void want_again(struct tps_splice *splice)
 	memcpy(splice->answer.name, "tier-0", 6);
 	splice->answer.policy = (struct tps_policy){100, 1};
 	splice->answer.retry_s = 7;
-	splice->answer.has_body = 1;
+	splice->answer.form = 1;
 	splice->answer.bytes = answer_write(&text, &splice->answer);
 }
 
@@ -274,7 +274,7 @@ static void each_answer_has_its_own_words(void **state)
 		answer->policy.window_s += round == 2;
 		answer->retry_s += round == 3;
 		answer->name[5] += round == 4;
-		answer->has_body = round != 5;
+		answer->form = round != 5;
 		answer->bytes = answer_write(&text, answer);
 		harness_set_splice(&h, &next, &splice);
 		leaves(&packet);

@@ -29,7 +29,7 @@ static void assert_asked(enum tps_want want, bool has_body)
 	assert_int_equal(splice.want_ack, t.was.ack);
 	assert_int_equal(splice.want_bytes, t.was.payload_bytes);
 	assert_int_equal(splice.answer.closes, want == TPS_WANT_CLOSE);
-	assert_int_equal(splice.answer.has_body, has_body);
+	assert_int_equal(splice.answer.form, has_body);
 	assert_int_equal(splice.swallowed, 0);
 	assert_int_equal(splice.injected, 0);
 	assert_int_equal(splice.state, TPS_SPLICE_OPEN);
@@ -444,7 +444,7 @@ static void assert_answered(bool has_body)
 	}
 	assert_answer(&t.now, false, has_body);
 	assert_int_equal(splice.answer.bytes, t.now.payload_bytes);
-	assert_int_equal(splice.answer.has_body, has_body);
+	assert_int_equal(splice.answer.form, has_body);
 	assert_int_equal(splice.want, TPS_WANT_NOTHING);
 	assert_int_equal(splice.unacked, 1);
 }

@@ -49,9 +49,9 @@ static size_t print(const struct tps_answer *a, char ret_text[1024])
 			"%s",
 			a->retry_s, a->name, a->policy.quota, a->policy.window_s, a->name,
 			a->retry_s, a->closes ? "Connection: close\r\n" : "",
-			a->has_body ? strlen(PROBLEM) : 0,
-			a->has_body ? "Content-Type: application/problem+json\r\n" : "",
-			a->has_body ? PROBLEM : "");
+			a->form ? strlen(PROBLEM) : 0,
+			a->form ? "Content-Type: application/problem+json\r\n" : "",
+			a->form ? PROBLEM : "");
 }
 
 /* The scratch holds what an earlier answer left there. Its own allocation: the sanitizer sees what
@@ -110,7 +110,7 @@ static void every_form_says_what_it_is_told(void **state)
 		struct tps_answer answer = make("free", 10, 100, 1);
 
 		answer.closes = form & 1;
-		answer.has_body = form >> 1;
+		answer.form = form >> 1;
 		check(&answer);
 	}
 }
@@ -149,7 +149,7 @@ static void names_of_any_length_are_quoted_whole(void **state)
 			struct tps_answer answer = make(names[i], 1, 100, 1);
 
 			answer.closes = form & 1;
-			answer.has_body = form >> 1;
+			answer.form = form >> 1;
 			check(&answer);
 		}
 }
@@ -176,7 +176,7 @@ static void what_lies_behind_the_end_is_zero(void **state)
 			struct answer_text *text;
 			__u32 bytes;
 
-			answer.has_body = i & 1;
+			answer.form = i & 1;
 			text = written(&answer, &bytes);
 			for (int k = 0; k < 8; k++)
 				assert_int_equal(text->bytes[bytes + k], 0);
@@ -192,7 +192,7 @@ static void the_longest_answer_fits(void **state)
 	struct tps_answer answer = make(LONGEST_NAME, 0xffffffff, 0xffffffff, 0xffffffff);
 	__u32 live, bytes;
 
-	answer.has_body = 1;
+	answer.form = 1;
 	free(written(&answer, &live));
 	answer.closes = 1;
 	free(written(&answer, &bytes));
@@ -207,7 +207,7 @@ static void the_same_facts_make_the_same_text(void **state)
 	struct answer_text *once, *again;
 	__u32 bytes, bytes_again;
 
-	answer.has_body = 1;
+	answer.form = 1;
 	once = written(&answer, &bytes);
 	answer.bytes = bytes; /* as it is kept */
 	again = written(&answer, &bytes_again);
@@ -238,12 +238,12 @@ static void content_length_is_the_bodys(void **state)
 		int bytes;
 
 		answer.closes = form & 1;
-		answer.has_body = form >> 1;
+		answer.form = form >> 1;
 		bytes = answer_write(text, &answer);
 		assert_int_equal(strlen(head), bytes);
 		body = strstr(head, "\r\n\r\n") + 4;
 		assert_int_equal(atoi(field(head, "\r\nContent-Length: ")), strlen(body));
-		assert_int_equal(*body != 0, answer.has_body);
+		assert_int_equal(*body != 0, answer.form);
 		assert_int_equal(strstr(head, "\r\nConnection: close\r\n") != NULL, answer.closes);
 		free(text);
 	}

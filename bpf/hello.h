@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * From a TCP segment of a tls listener to the handshake in it: keeps the flow's entry, feeds the
+ * parser, and finds whose the server name is. Knows sequence numbers and phases; what a ClientHello
+ * looks like is tls.h's, what a token costs is take.h's.
+ *
+ * A connection is charged once, when its hello has ended, and bound from then on: what follows
+ * passes, a second hello (HelloRetryRequest) too. Until then:
+ *   - bytes beyond the next one that the parser wants are dropped, so that the host reads nothing
+ *     that was not read in order;
+ *   - what the host has not got, and comes again, may not be what was read before: it is read anew,
+ *     or charged to the source, and it is paid once more.
+ */
+#ifndef TPS_BPF_HELLO_H
+#define TPS_BPF_HELLO_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include <tps/abi.h>
+#include <tps/bucket.h>
+
+#include "count.h"
+#include "flow.h"
+#include "frame.h"
+#include "identify.h"
+#include "maps.h"
+#include "requests.h"
+#include "tls.h"
+
+#define HELLO_CHUNKS_MAX 33   /* 64 KiB, as requests.h */
+#define HELLO_DISORDER_MAX 64 /* segments out of order while a hello is open */
+#define HELLO_S_MAX 30        /* that a hello may take */
+#define HELLO_BEGINS_BYTES 6  /* of a record with a ClientHello, up to its type */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tls_scan);
+} hello_scans SEC(".maps");
+
+/* What becomes of a segment; requests.reason says why. */
+enum hello_fate {
+	HELLO_PASS,
+	HELLO_ORDER,  /* dropped, so that the sender's retransmission restores the order */
+	HELLO_CHARGE, /* requests.scan.charge[0] is to be paid */
+};
+
+/* ---- whose name */
+
+/* The caller that has the name from @from on: to @ret. A global function: verified once. */
+__noinline int hello_lookup(struct tls_scan *s, __u32 from, struct tps_slot *ret)
+{
+	struct tps_host *host;
+	struct tps_key key;
+
+	if (!s || !ret)
+		return 0;
+	tls_hash(s, from);
+	key.hash[0] = s->hash[0];
+	key.hash[1] = s->hash[1];
+	host = bpf_map_lookup_elem(&hosts, &key);
+	if (!host)
+		return 0;
+	*ret = host->slot;
+	return 1;
+}
+
+/* Finds whose the name is that was read: all of it, else its longest suffix that somebody has.
+ * Returns whether somebody does. */
+static __always_inline int hello_identify(struct tls_scan *s, __u32 depths, struct tps_slot *ret)
+{
+	__u32 from;
+
+	if (depths & 1 && hello_lookup(s, 0, ret))
+		return 1;
+	if (!(depths >> 1))
+		return 0;
+	for (int labels = TPS_HOST_LABELS_MAX; labels > 0; labels--) {
+		if (!(depths >> labels & 1))
+			continue;
+		from = tls_suffix(s, labels);
+		if (from && hello_lookup(s, from, ret))
+			return 1;
+	}
+	return 0;
+}
+
+/* ---- reading */
+
+static long hello_step(__u32 i, void *s)
+{
+	return tls_step(*(struct tls_scan **)s);
+}
+
+/* One chunk of the segment through the parser. False: it could not be read. A global function:
+ * verified once. */
+__noinline int hello_chunk(struct xdp_md *ctx, struct tls_scan *s, __u32 at)
+{
+	const __u8 *data = (const __u8 *)(long)ctx->data;
+	const __u8 *end = (const __u8 *)(long)ctx->data_end;
+	__u32 bytes;
+
+	if (!s)
+		return 0;
+	if (!fill(s->bytes, &s->chunk_bytes, data, end, at)) {
+		bytes = s->chunk_bytes;
+		dual_opaque(bytes); /* as requests_chunk() */
+		bytes = ((bytes - 1) & (TLS_CHUNK_MAX - 1)) + 1;
+		if (bpf_xdp_load_bytes(ctx, at, s->bytes, bytes))
+			return 0;
+	}
+	if (tls_read(s) == TLS_ENDED)
+		return 1;
+	bpf_loop(TLS_STEPS_MAX, hello_step, &s, 0);
+	if (s->pos < s->chunk_bytes && s->hello.phase < TLS_DONE)
+		tls_fail(s, TPS_REASON_LONG_HELLO);
+	return 1;
+}
+
+/* What is still to be read of a segment. */
+struct hello_rest {
+	struct xdp_md *ctx;
+	struct tls_scan *scan;
+	__u32 at;
+	__u32 left;
+	__u32 failed;
+};
+
+/* The next chunk of it. Not 0: no more. */
+static __always_inline long hello_next(struct hello_rest *rest)
+{
+	__u32 bytes = rest->left < TLS_CHUNK_MAX ? rest->left : TLS_CHUNK_MAX;
+
+	rest->scan->chunk_bytes = bytes;
+	if (!hello_chunk(rest->ctx, rest->scan, rest->at)) {
+		rest->failed = 1;
+		return 1;
+	}
+	rest->at += bytes;
+	rest->left -= bytes;
+	return !rest->left || rest->scan->hello.phase >= TLS_DONE;
+}
+
+static long hello_each(__u32 i, void *rest)
+{
+	return hello_next(rest);
+}
+
+/* ---- where a segment stands */
+
+/* A hello that begins with the next byte of the connection. */
+static __always_inline void hello_begin(struct tps_flow *flow, const struct frame *frame,
+					const struct flow_peer *peer)
+{
+	dual_memset(&flow->hello, 0, TLS_STATE_BYTES);
+	flow->hello.begin_jiffies = bpf_jiffies64();
+	flow->next_seq = peer->received;
+	flow->bound.generation = 0;
+	flow->protocol = TPS_PROTOCOL_TLS;
+}
+
+/* The hello that is open names nobody, for @reason, and is paid by the source. */
+static __always_inline enum hello_fate hello_undecided(struct requests *r,
+						       const struct frame *frame, __u32 reason)
+{
+	__u32 end = frame->seq + frame->payload_bytes;
+
+	r->flow.hello.phase = TLS_DONE;
+	r->flow.hello.reason = reason;
+	r->flow.bound.generation = 0;
+	if (flow_before(r->flow.next_seq, end))
+		r->flow.next_seq = end;
+	r->scan.charge[0].kind = HTTP_UNDECIDED;
+	r->scan.charge[0].reason = reason;
+	count_note(count_totals(r->listener), reason);
+	return HELLO_CHARGE;
+}
+
+/* A connection without an entry whose first bytes went by. If its server has answered them, they
+ * were a hello that somebody paid, or older than the gate; else it may still be the host's to read.
+ */
+static __always_inline enum hello_fate hello_join(struct requests *r, const struct frame *frame)
+{
+	hello_begin(&r->flow, frame, &r->peer);
+	if (!r->peer.spoke)
+		return hello_undecided(r, frame, TPS_REASON_VOID);
+	r->flow.hello.phase = TLS_DONE;
+	bpf_map_update_elem(&flows, &frame->flow, &r->flow, BPF_ANY);
+	r->reason = TPS_REASON_JOINED;
+	return HELLO_PASS;
+}
+
+#define HELLO_READ (-1) /* beside enum hello_fate: it is to be read from flow.next_seq on */
+
+/* A proven segment of a flow that is bound. */
+static __always_inline int hello_bound(struct requests *r, struct tps_flow *flow,
+				       const struct frame *frame)
+{
+	const struct flow_peer *peer = &r->peer;
+
+	/* the host has read the hello, or will before these bytes */
+	if (peer->spoke || !flow_before(peer->received, flow->next_seq) ||
+	    !flow_before(frame->seq, flow->next_seq)) {
+		if (flow_before(flow->next_seq, peer->received) || peer->spoke)
+			flow->next_seq = peer->received;
+		flow->epoch = r->flow.epoch;
+		flow->syn_seen = 0;
+		r->reason = TPS_REASON_BOUND;
+		return HELLO_PASS;
+	}
+	if (peer->untouched && frame->seq == peer->received) {
+		hello_begin(&r->flow, frame, peer);
+		return HELLO_READ;
+	}
+	return hello_undecided(r, frame, TPS_REASON_VOID);
+}
+
+/* A proven segment of a flow whose hello is open. */
+static __always_inline int hello_open(struct requests *r, struct tps_flow *flow,
+				      const struct frame *frame)
+{
+	const struct flow_peer *peer = &r->peer;
+
+	if (flow_before(flow->next_seq, peer->received)) /* the host has more than was read */
+		return hello_undecided(r, frame, TPS_REASON_VOID);
+	if (flow_before(flow->next_seq, frame->seq)) {
+		if (++flow->hello.disorder > HELLO_DISORDER_MAX)
+			return hello_undecided(r, frame, TPS_REASON_LONG_HELLO);
+		r->reason = TPS_REASON_OUT_OF_ORDER;
+		return HELLO_ORDER;
+	}
+	if (frame->seq == flow->next_seq || peer->received == flow->next_seq)
+		return HELLO_READ;
+	if (peer->untouched && frame->seq == peer->received) {
+		hello_begin(&r->flow, frame, peer);
+		return HELLO_READ;
+	}
+	return hello_undecided(r, frame, TPS_REASON_VOID);
+}
+
+/* Where a proven segment stands. @flow is its entry, if it has one, and @r->flow a copy of it. */
+static __always_inline int hello_locate(struct requests *r, struct tps_flow *flow,
+					const struct frame *frame)
+{
+	const struct flow_peer *peer = &r->peer;
+	__u32 end = frame->seq + frame->payload_bytes;
+	int another = flow && peer->untouched && peer->ack_high != flow->ack_high;
+	int known = flow && !another;
+
+	r->flow.syn_seen = 0;
+	r->flow.proven_ack = frame->ack;
+	r->flow.ack_high = peer->ack_high;
+	r->flow.server_next = peer->received;
+	if (known && flow->hello.phase == TLS_DONE)
+		return hello_bound(r, flow, frame);
+	if (!flow_before(peer->received, end)) {
+		r->reason = TPS_REASON_RESENT;
+		return HELLO_PASS;
+	}
+	if (known)
+		return hello_open(r, flow, frame);
+	if (!peer->untouched)
+		return hello_join(r, frame);
+	if (flow_before(peer->received, frame->seq)) {
+		r->reason = TPS_REASON_OUT_OF_ORDER;
+		return HELLO_ORDER;
+	}
+	hello_begin(&r->flow, frame, peer);
+	return HELLO_READ;
+}
+
+/* Nothing proves the segment. What may begin a hello is a transaction of the source; what a
+ * connection goes on with is not. */
+static __always_inline enum hello_fate hello_unproven(struct xdp_md *ctx, struct requests *r,
+						      struct tps_flow *flow,
+						      const struct frame *frame, __u32 reason)
+{
+	__u8 begin[8] = {TLS_HANDSHAKE, 3, 0, 0, 0, TLS_CLIENT_HELLO};
+	__u32 bytes = frame->payload_bytes;
+
+	r->reason = reason;
+	if (flow && flow->hello.phase != TLS_DONE)
+		return HELLO_ORDER; /* the host takes it if its window moves */
+	if (bytes > HELLO_BEGINS_BYTES)
+		bytes = HELLO_BEGINS_BYTES;
+	dual_opaque(bytes);
+	bytes = ((bytes - 1) & 7) + 1;
+	if (bpf_xdp_load_bytes(ctx, frame->payload_at, begin, bytes) || begin[0] != TLS_HANDSHAKE ||
+	    begin[1] != 3 || begin[5] != TLS_CLIENT_HELLO) {
+		r->reason = TPS_REASON_JOINED;
+		return HELLO_PASS;
+	}
+	count_note(count_totals(r->listener), reason);
+	r->proven = 0;
+	return HELLO_CHARGE;
+}
+
+/* Is this the byte that the parser wants next, with the ack that was proven? */
+static __always_inline int hello_expected(const struct tps_flow *flow, const struct frame *frame,
+					  __u32 epoch)
+{
+	return flow && frame->seq == flow->next_seq && frame->ack == flow->proven_ack &&
+	       flow->hello.phase != TLS_DONE && !flow->syn_seen && flow->epoch == (__u16)epoch;
+}
+
+/* A hello takes no longer than HELLO_S_MAX. */
+static __always_inline int hello_is_late(const struct tps_flow *flow,
+					 const struct tps_control *settings)
+{
+	__u32 ticks = (__u32)bpf_jiffies64() - flow->hello.begin_jiffies;
+
+	return ticks * settings->tick_ns > HELLO_S_MAX * BUCKET_NS_PER_SEC;
+}
+
+/* ---- for the gate */
+
+static __always_inline void hello_save(const struct frame *frame, struct requests *r,
+				       struct tps_flow *flow, struct tps_totals *of)
+{
+	if (!flow) {
+		if (bpf_map_update_elem(&flows, &frame->flow, &r->flow, BPF_ANY))
+			count_note(of, TPS_REASON_NO_FLOW);
+		return;
+	}
+	flow->next_seq = r->flow.next_seq;
+	flow->proven_ack = r->flow.proven_ack;
+	flow->ack_high = r->flow.ack_high;
+	flow->server_next = r->flow.server_next;
+	flow->bound = r->flow.bound;
+	flow->epoch = r->flow.epoch;
+	flow->syn_seen = 0;
+	tls_copy(&flow->hello, &r->flow.hello);
+}
+
+/* The segment's own reading. */
+static __always_inline enum hello_fate hello_parse(struct xdp_md *ctx, struct requests *r,
+						   struct tls_scan *s, struct tps_flow *flow,
+						   const struct frame *frame,
+						   const struct tps_control *settings)
+{
+	__u32 skip = r->flow.next_seq - frame->seq;
+	struct hello_rest rest = {ctx, s, frame->payload_at + (skip & 0xfffff),
+				  frame->payload_bytes - skip, 0};
+	struct tps_totals *of = count_totals(r->listener);
+
+	r->read_seq = r->flow.next_seq;
+	tls_begin(s, &r->flow.hello, settings->secret);
+	if (!hello_next(&rest))
+		bpf_loop(HELLO_CHUNKS_MAX - 1, hello_each, &rest, 0);
+	if (rest.failed) {
+		r->reason = TPS_REASON_NO_READ;
+		count_note(of, r->reason);
+		return HELLO_PASS;
+	}
+	if (s->name_bytes && !hello_identify(s, settings->host_depths, &r->flow.bound))
+		count_note(of, TPS_REASON_UNKNOWN_NAME);
+	r->flow.next_seq = frame->seq + frame->payload_bytes;
+	tls_save(s, &r->flow.hello);
+	if (s->hello.phase != TLS_DONE) {
+		if (hello_is_late(&r->flow, settings))
+			return hello_undecided(r, frame, TPS_REASON_LONG_HELLO);
+		hello_save(frame, r, flow, of);
+		r->reason = TPS_REASON_PARTIAL_HELLO;
+		return HELLO_PASS;
+	}
+	if (s->hello.reason)
+		return hello_undecided(r, frame, s->hello.reason);
+	if (r->flow.bound.generation)
+		r->scan.charge[0].kind = HTTP_BOUND;
+	return HELLO_CHARGE;
+}
+
+/*
+ * A segment with payload to tls listener @number that is not known to lie behind its connection's
+ * hello. @flow is its entry, or NULL. Returns enum hello_fate; until the charge is paid, nothing
+ * outside the scratch has changed but what a charge does not concern. A global function: verified
+ * once.
+ */
+__noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow, __u32 number)
+{
+	struct tps_control *settings;
+	struct tps_listener *listener;
+	struct http_charge *charge;
+	struct tls_scan *s;
+	struct frame *frame;
+	struct requests *r;
+	__u32 zero = 0, reason;
+	int place = HELLO_READ;
+
+	settings = bpf_map_lookup_elem(&control, &zero);
+	listener = bpf_map_lookup_elem(&listeners, &number);
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	r = bpf_map_lookup_elem(&scratch, &zero);
+	s = bpf_map_lookup_elem(&hello_scans, &zero);
+	if (!settings || !listener || !frame || !r || !s)
+		return HELLO_PASS;
+	r->listener = number;
+	r->proven = 1;
+	r->peer.state = 0;
+	r->scan.charges = 1;
+	charge = &r->scan.charge[0];
+	charge->kind = HTTP_NO_KEY;
+	charge->reason = 0;
+	charge->heads = 1;
+	if (frame->flags & FRAME_URG) {
+		r->reason = TPS_REASON_URGENT;
+		return HELLO_ORDER;
+	}
+	if (flow)
+		dual_memcpy(&r->flow, flow, __builtin_offsetof(struct tps_flow, hello));
+	r->flow.epoch = settings->epoch;
+	if (flow)
+		tls_copy(&r->flow.hello, &flow->hello);
+	if (!hello_expected(flow, frame, settings->epoch)) {
+		reason = flow_prove(ctx, listener, frame, flow, &r->peer);
+		if (reason)
+			return hello_unproven(ctx, r, flow, frame, reason);
+		place = hello_locate(r, flow, frame);
+	}
+	if (place != HELLO_READ)
+		return place;
+	return hello_parse(ctx, r, s, flow, frame, settings);
+}
+
+/* Is the segment behind the hello of a connection that is bound? */
+static __always_inline int hello_is_behind(const struct tps_flow *flow, const struct frame *frame,
+					   __u32 epoch)
+{
+	return flow->hello.phase == TLS_DONE && !flow_before(frame->seq, flow->next_seq) &&
+	       !flow->syn_seen && flow->epoch == (__u16)epoch;
+}
+
+/* A segment with payload to tls listener @number; returns the XDP action. */
+static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
+{
+	__u32 zero = 0, reason;
+	struct take take = {};
+	struct tps_flow *flow;
+	struct requests *r;
+
+	take.number = number;
+	take.of = count_totals(number);
+	take.settings = bpf_map_lookup_elem(&control, &zero);
+	if (!take.settings)
+		return count_pass(take.of, TPS_REASON_NO_CONTROL);
+	flow = bpf_map_lookup_elem(&flows, &frame->flow);
+	if (flow && flow->protocol != TPS_PROTOCOL_TLS)
+		flow = NULL; /* the listener's protocol has changed */
+	if (flow && hello_is_behind(flow, frame, take.settings->epoch))
+		return count_pass(take.of, TPS_REASON_BOUND);
+	take.listener = bpf_map_lookup_elem(&listeners, &number);
+	r = bpf_map_lookup_elem(&scratch, &zero);
+	if (!take.listener || !r)
+		return count_pass(take.of, TPS_REASON_NO_SCRATCH);
+	switch (hello_read(ctx, flow, number)) {
+	case HELLO_CHARGE:
+		break;
+	case HELLO_ORDER:
+		return take_order(&take, r->reason);
+	default:
+		return count_pass(take.of, r->reason);
+	}
+	reason = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
+	if (take_refuses(&take, reason))
+		return r->proven ? requests_refuse(ctx, r, reason) : count_drop(take.of, reason);
+	if (r->proven)
+		hello_save(frame, r, flow, take.of);
+	return count_pass(take.of, reason);
+}
+
+#endif
