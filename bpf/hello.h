@@ -45,6 +45,7 @@ enum hello_fate {
 	HELLO_PASS,
 	HELLO_ORDER,  /* dropped, so that the sender's retransmission restores the order */
 	HELLO_CHARGE, /* requests.scan.charge[0] is to be paid */
+	HELLO_READ,   /* it is to be read, from requests.flow.next_seq on */
 };
 
 /* ---- whose name */
@@ -104,7 +105,7 @@ __noinline int hello_chunk(struct xdp_md *ctx, struct tls_scan *s, __u32 at)
 
 	if (!s)
 		return 0;
-	if (!fill(s->bytes, &s->chunk_bytes, data, end, at)) {
+	if (!FILL(s, bytes, 0, data, end, at)) {
 		bytes = s->chunk_bytes;
 		dual_opaque(bytes); /* as requests_chunk() */
 		bytes = ((bytes - 1) & (TLS_CHUNK_MAX - 1)) + 1;
@@ -117,35 +118,6 @@ __noinline int hello_chunk(struct xdp_md *ctx, struct tls_scan *s, __u32 at)
 	if (s->pos < s->chunk_bytes && s->hello.phase < TLS_DONE)
 		tls_fail(s, TPS_REASON_LONG_HELLO);
 	return 1;
-}
-
-/* What is still to be read of a segment. */
-struct hello_rest {
-	struct xdp_md *ctx;
-	struct tls_scan *scan;
-	__u32 at;
-	__u32 left;
-	__u32 failed;
-};
-
-/* The next chunk of it. Not 0: no more. */
-static __always_inline long hello_next(struct hello_rest *rest)
-{
-	__u32 bytes = rest->left < TLS_CHUNK_MAX ? rest->left : TLS_CHUNK_MAX;
-
-	rest->scan->chunk_bytes = bytes;
-	if (!hello_chunk(rest->ctx, rest->scan, rest->at)) {
-		rest->failed = 1;
-		return 1;
-	}
-	rest->at += bytes;
-	rest->left -= bytes;
-	return !rest->left || rest->scan->hello.phase >= TLS_DONE;
-}
-
-static long hello_each(__u32 i, void *rest)
-{
-	return hello_next(rest);
 }
 
 /* ---- where a segment stands */
@@ -192,11 +164,9 @@ static __always_inline enum hello_fate hello_join(struct requests *r, const stru
 	return HELLO_PASS;
 }
 
-#define HELLO_READ (-1) /* beside enum hello_fate: it is to be read from flow.next_seq on */
-
 /* A proven segment of a flow that is bound. */
-static __always_inline int hello_bound(struct requests *r, struct tps_flow *flow,
-				       const struct frame *frame)
+static __always_inline enum hello_fate hello_bound(struct requests *r, struct tps_flow *flow,
+						   const struct frame *frame)
 {
 	const struct flow_peer *peer = &r->peer;
 
@@ -218,8 +188,8 @@ static __always_inline int hello_bound(struct requests *r, struct tps_flow *flow
 }
 
 /* A proven segment of a flow whose hello is open. */
-static __always_inline int hello_open(struct requests *r, struct tps_flow *flow,
-				      const struct frame *frame)
+static __always_inline enum hello_fate hello_open(struct requests *r, struct tps_flow *flow,
+						  const struct frame *frame)
 {
 	const struct flow_peer *peer = &r->peer;
 
@@ -241,8 +211,8 @@ static __always_inline int hello_open(struct requests *r, struct tps_flow *flow,
 }
 
 /* Where a proven segment stands. @flow is its entry, if it has one, and @r->flow a copy of it. */
-static __always_inline int hello_locate(struct requests *r, struct tps_flow *flow,
-					const struct frame *frame)
+static __always_inline enum hello_fate hello_locate(struct requests *r, struct tps_flow *flow,
+						    const struct frame *frame)
 {
 	const struct flow_peer *peer = &r->peer;
 	__u32 end = frame->seq + frame->payload_bytes;
@@ -317,11 +287,11 @@ static __always_inline int hello_is_late(const struct tps_flow *flow,
 /* ---- for the gate */
 
 static __always_inline void hello_save(const struct frame *frame, struct requests *r,
-				       struct tps_flow *flow, struct tps_totals *of)
+				       struct tps_flow *flow)
 {
 	if (!flow) {
 		if (bpf_map_update_elem(&flows, &frame->flow, &r->flow, BPF_ANY))
-			count_note(of, TPS_REASON_NO_FLOW);
+			count_note(count_totals(r->listener), TPS_REASON_NO_FLOW);
 		return;
 	}
 	flow->next_seq = r->flow.next_seq;
@@ -334,67 +304,40 @@ static __always_inline void hello_save(const struct frame *frame, struct request
 	tls_copy(&flow->hello, &r->flow.hello);
 }
 
-/* The segment's own reading. */
-static __always_inline enum hello_fate hello_parse(struct xdp_md *ctx, struct requests *r,
-						   struct tls_scan *s, struct tps_flow *flow,
-						   const struct frame *frame,
-						   const struct tps_control *settings)
+/* The segment's bytes from @at of the packet on through the parser. 0, or the reason of class
+ * error. */
+static __always_inline __u32 hello_chunks(struct xdp_md *ctx, struct tls_scan *s, __u32 at,
+					  __u32 left)
 {
-	__u32 skip = r->flow.next_seq - frame->seq;
-	struct hello_rest rest = {ctx, s, frame->payload_at + (skip & 0xfffff),
-				  frame->payload_bytes - skip, 0};
-	struct tps_totals *of = count_totals(r->listener);
-
-	r->read_seq = r->flow.next_seq;
-	tls_begin(s, &r->flow.hello, settings->secret);
-	if (!hello_next(&rest))
-		bpf_loop(HELLO_CHUNKS_MAX - 1, hello_each, &rest, 0);
-	if (rest.failed) {
-		r->reason = TPS_REASON_NO_READ;
-		count_note(of, r->reason);
-		return HELLO_PASS;
+	for (int i = 0; i < HELLO_CHUNKS_MAX && left && s->hello.phase < TLS_DONE; i++) {
+		s->chunk_bytes = left < TLS_CHUNK_MAX ? left : TLS_CHUNK_MAX;
+		if (!hello_chunk(ctx, s, at))
+			return TPS_REASON_NO_READ;
+		at += s->chunk_bytes;
+		left -= s->chunk_bytes;
 	}
-	if (s->name_bytes && !hello_identify(s, settings->host_depths, &r->flow.bound))
-		count_note(of, TPS_REASON_UNKNOWN_NAME);
-	r->flow.next_seq = frame->seq + frame->payload_bytes;
-	tls_save(s, &r->flow.hello);
-	if (s->hello.phase != TLS_DONE) {
-		if (hello_is_late(&r->flow, settings))
-			return hello_undecided(r, frame, TPS_REASON_LONG_HELLO);
-		hello_save(frame, r, flow, of);
-		r->reason = TPS_REASON_PARTIAL_HELLO;
-		return HELLO_PASS;
-	}
-	if (s->hello.reason)
-		return hello_undecided(r, frame, s->hello.reason);
-	if (r->flow.bound.generation)
-		r->scan.charge[0].kind = HTTP_BOUND;
-	return HELLO_CHARGE;
+	return 0;
 }
 
 /*
- * A segment with payload to tls listener @number that is not known to lie behind its connection's
- * hello. @flow is its entry, or NULL. Returns enum hello_fate; until the charge is paid, nothing
- * outside the scratch has changed but what a charge does not concern. A global function: verified
- * once.
+ * Where a segment stands that has payload for tls listener @number and is not known to lie behind
+ * its connection's hello. @flow is its entry, or NULL. Returns enum hello_fate. A global function:
+ * verified once.
  */
-__noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow, __u32 number)
+__noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 number)
 {
 	struct tps_control *settings;
 	struct tps_listener *listener;
 	struct http_charge *charge;
-	struct tls_scan *s;
 	struct frame *frame;
 	struct requests *r;
 	__u32 zero = 0, reason;
-	int place = HELLO_READ;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
 	listener = bpf_map_lookup_elem(&listeners, &number);
 	frame = bpf_map_lookup_elem(&frames, &zero);
 	r = bpf_map_lookup_elem(&scratch, &zero);
-	s = bpf_map_lookup_elem(&hello_scans, &zero);
-	if (!settings || !listener || !frame || !r || !s)
+	if (!settings || !listener || !frame || !r)
 		return HELLO_PASS;
 	r->listener = number;
 	r->proven = 1;
@@ -408,20 +351,63 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow, __u32 numbe
 		r->reason = TPS_REASON_URGENT;
 		return HELLO_ORDER;
 	}
-	if (flow)
+	if (flow) {
 		dual_memcpy(&r->flow, flow, __builtin_offsetof(struct tps_flow, hello));
-	r->flow.epoch = settings->epoch;
-	if (flow)
 		tls_copy(&r->flow.hello, &flow->hello);
-	if (!hello_expected(flow, frame, settings->epoch)) {
-		reason = flow_prove(ctx, listener, frame, flow, &r->peer);
-		if (reason)
-			return hello_unproven(ctx, r, flow, frame, reason);
-		place = hello_locate(r, flow, frame);
 	}
-	if (place != HELLO_READ)
-		return place;
-	return hello_parse(ctx, r, s, flow, frame, settings);
+	r->flow.epoch = settings->epoch;
+	if (hello_expected(flow, frame, settings->epoch))
+		return HELLO_READ;
+	reason = flow_prove(ctx, listener, frame, flow, &r->peer);
+	if (reason)
+		return hello_unproven(ctx, r, flow, frame, reason);
+	return hello_locate(r, flow, frame);
+}
+
+/*
+ * Reads the segment from r->flow.next_seq on. Returns enum hello_fate; until the charge is paid,
+ * nothing outside the scratch has changed but the entry of a hello that goes on. A global function:
+ * verified once.
+ */
+__noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
+{
+	struct tps_control *settings;
+	struct frame *frame;
+	struct tls_scan *s;
+	struct requests *r;
+	__u32 zero = 0, skip;
+
+	settings = bpf_map_lookup_elem(&control, &zero);
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	r = bpf_map_lookup_elem(&scratch, &zero);
+	s = bpf_map_lookup_elem(&hello_scans, &zero);
+	if (!settings || !frame || !r || !s)
+		return HELLO_PASS;
+	r->read_seq = r->flow.next_seq;
+	skip = r->flow.next_seq - frame->seq;
+	tls_begin(s, &r->flow.hello, settings->secret);
+	r->reason = hello_chunks(ctx, s, frame->payload_at + (skip & 0xfffff),
+				 frame->payload_bytes - skip);
+	if (r->reason) {
+		count_note(count_totals(r->listener), r->reason);
+		return HELLO_PASS;
+	}
+	if (s->name_bytes && !hello_identify(s, settings->host_depths, &r->flow.bound))
+		count_note(count_totals(r->listener), TPS_REASON_UNKNOWN_NAME);
+	r->flow.next_seq = frame->seq + frame->payload_bytes;
+	tls_save(s, &r->flow.hello);
+	if (s->hello.phase != TLS_DONE) {
+		if (hello_is_late(&r->flow, settings))
+			return hello_undecided(r, frame, TPS_REASON_LONG_HELLO);
+		hello_save(frame, r, flow);
+		r->reason = TPS_REASON_PARTIAL_HELLO;
+		return HELLO_PASS;
+	}
+	if (s->hello.reason)
+		return hello_undecided(r, frame, s->hello.reason);
+	if (r->flow.bound.generation)
+		r->scan.charge[0].kind = HTTP_BOUND;
+	return HELLO_CHARGE;
 }
 
 /* Is the segment behind the hello of a connection that is bound? */
@@ -435,7 +421,7 @@ static __always_inline int hello_is_behind(const struct tps_flow *flow, const st
 /* A segment with payload to tls listener @number; returns the XDP action. */
 static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
 {
-	__u32 zero = 0, reason;
+	__u32 zero = 0, reason, fate;
 	struct take take = {};
 	struct tps_flow *flow;
 	struct requests *r;
@@ -454,19 +440,18 @@ static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, _
 	r = bpf_map_lookup_elem(&scratch, &zero);
 	if (!take.listener || !r)
 		return count_pass(take.of, TPS_REASON_NO_SCRATCH);
-	switch (hello_read(ctx, flow, number)) {
-	case HELLO_CHARGE:
-		break;
-	case HELLO_ORDER:
+	fate = hello_place(ctx, flow, number);
+	if (fate == HELLO_READ)
+		fate = hello_read(ctx, flow);
+	if (fate == HELLO_ORDER)
 		return take_order(&take, r->reason);
-	default:
+	if (fate != HELLO_CHARGE)
 		return count_pass(take.of, r->reason);
-	}
 	reason = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
 	if (take_refuses(&take, reason))
 		return r->proven ? requests_refuse(ctx, r, reason) : count_drop(take.of, reason);
 	if (r->proven)
-		hello_save(frame, r, flow, take.of);
+		hello_save(frame, r, flow);
 	return count_pass(take.of, reason);
 }
 

@@ -272,7 +272,7 @@ __noinline int requests_chunk(struct xdp_md *ctx, struct http_scan *scan,
 
 	if (!scan || !listener)
 		return 0;
-	if (!fill(scan->bytes + HTTP_CARRY, &scan->chunk_bytes, data, end, at)) {
+	if (!FILL(scan, bytes, HTTP_CARRY, data, end, at)) {
 		/* 6.1 forgets the bound over a spill, and wants a length above 0 */
 		bytes = scan->chunk_bytes;
 		dual_opaque(bytes);
@@ -387,7 +387,16 @@ static __always_inline __u64 requests_print(const struct requests *r, const __u6
 		       : 0;
 }
 
-/* The caller of the head's key: the one that the flow is bound to, as a rule. False: it is for
+/* Is the charge of the caller that the flow is bound to? */
+static __always_inline int requests_is_bound(const struct tps_flow *flow,
+					     const struct http_charge *charge, __u32 generation)
+{
+	return charge->kind == HTTP_BOUND ||
+	       (flow->bound_hash[0] == charge->hash[0] && flow->bound_hash[1] == charge->hash[1] &&
+		flow->bound_generation == generation);
+}
+
+/* The caller of the charge: the one that the flow is bound to, as a rule. False: it is for
  * identify_source(). */
 static __always_inline int requests_identify(const struct tps_control *settings, struct requests *r,
 					     const struct http_charge *charge,
@@ -395,24 +404,21 @@ static __always_inline int requests_identify(const struct tps_control *settings,
 {
 	struct tps_flow *flow = &r->flow;
 	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
-	const __u64 *hash = charge->hash;
 
+	if (charge->kind != HTTP_KEY && charge->kind != HTTP_BOUND)
+		return 0;
+	if (requests_is_bound(flow, charge, generation) &&
+	    identify_slot(settings, flow->bound, ret))
+		return 1;
 	if (charge->kind == HTTP_BOUND) {
-		if (identify_slot(settings, flow->bound, ret))
-			return 1;
 		count_note(of, TPS_REASON_STALE_SLOT);
 		return 0;
 	}
-	if (charge->kind != HTTP_KEY)
+	if (!identify_key(settings, charge->hash, of, ret, &flow->bound))
 		return 0;
-	if (flow->bound_hash[0] == hash[0] && flow->bound_hash[1] == hash[1] &&
-	    flow->bound_generation == generation && identify_slot(settings, flow->bound, ret))
-		return 1;
-	if (!identify_key(settings, hash, of, ret, &flow->bound))
-		return 0;
-	flow->bound_hash[0] = hash[0];
-	flow->bound_hash[1] = hash[1];
-	flow->bound_print = requests_print(r, hash);
+	flow->bound_hash[0] = charge->hash[0];
+	flow->bound_hash[1] = charge->hash[1];
+	flow->bound_print = requests_print(r, charge->hash);
 	flow->bound_generation = generation;
 	return 1;
 }

@@ -185,17 +185,21 @@ DUAL_GLOBAL int tls_name(struct tls_scan *s, __u32 at, __u32 bytes)
 		return 0;
 	s->labels = 0;
 	s->after_dot = 0x80;
-	for (__u32 i = 0; i < TLS_NAME_SPAN; i += 8) {
-		if (i >= bytes)
-			break;
-		word = tls_name_word(s, dual_load64(TLS_AT(s, at + i)), i, bytes - i);
-		if (!word)
+	s->name_bytes = bytes;
+	for (__u32 i = 0; i < TLS_NAME_SPAN && i < s->name_bytes; i += 8) {
+		word = dual_load64(TLS_AT(s, at + i));
+		word = tls_name_word(s, word, i, s->name_bytes - i);
+		if (!word) {
+			s->name_bytes = 0;
 			return 0;
+		}
 		dual_store64(s->name + i, word);
 		dual_reload();
 	}
-	s->name_bytes = bytes;
-	return *TLS_NAME_AT(s, bytes - 1) != '.';
+	if (*TLS_NAME_AT(s, s->name_bytes - 1) != '.')
+		return 1;
+	s->name_bytes = 0;
+	return 0;
 }
 
 /* Where in the name the suffix of its last @labels begins, with the dot before it; 0: it has no

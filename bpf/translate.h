@@ -161,37 +161,40 @@ static __always_inline void translate_edge_inward(struct xdp_md *ctx, const stru
 	tcp->check = translate_sum(tcp->check, old, new);
 }
 
-/* A TCP header from its 20th byte on. */
+/* A TCP header from its 20th byte on, and how far it was walked over. */
 struct translate_options {
 	__u8 bytes[40];
+	__u32 at;
+	__u32 zero;
 };
 
 /* Where the SACK option's blocks begin, from the options' first byte, and above 8 bits how many
- * there are; 0: it has none. */
-static __always_inline __u32 translate_find_sack(const struct translate_options *options,
-						 __u32 bytes)
+ * there are; 0: it has none. A global function: verified once. */
+__noinline int translate_find_sack(struct translate_options *options, __u32 bytes)
 {
-	__u32 at = 0;
+	__u32 at;
 
+	if (!options)
+		return 0;
+	options->at = 0;
 	for (int i = 0; i < TRANSLATE_OPTIONS_MAX; i++) {
 		__u8 kind, length;
 
-		dual_opaque(at); /* or each round is verified for each way through those before */
+		dual_reload(); /* or each round is verified for each way through those before */
+		at = options->at;
 		if (at >= bytes)
 			return 0;
 		kind = options->bytes[at & 31];
 		length = options->bytes[(at & 31) + 1];
 		if (!kind)
 			return 0;
-		if (kind == TRANSLATE_OPTION_NOP) {
-			at++;
-			continue;
-		}
-		if (length < 2 || at + length > bytes)
+		if (kind == TRANSLATE_OPTION_NOP)
+			length = 1;
+		else if (length < 2 || at + length > bytes)
 			return 0;
 		if (kind == TRANSLATE_OPTION_SACK)
 			return (at + 2) | (length - 2) / 8 << 8;
-		at += length;
+		options->at = at + length;
 	}
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include "frame.h"
 #include "identify.h"
 #include "take.h"
+#include "translate.h"
 
 #include "script.h"
 
@@ -235,6 +236,40 @@ int wrap_answered(struct xdp_md *ctx)
 	struct bench_script *s = get_script();
 
 	if (!s || !restore_connection(s) || !restore_frame(ctx, s))
+		return XDP_ABORTED;
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
+/* A connection's first bytes: the gate has no entry of it. */
+SEC("xdp.frags")
+int wrap_hello(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+
+	if (!s)
+		return XDP_ABORTED;
+	bpf_map_delete_elem(&flows, &s->flow);
+	bpf_tail_call(ctx, &targets, s->target);
+	return XDP_ABORTED;
+}
+
+/* The same of one that is refused with an alert: frame and entries as they were before it. */
+SEC("xdp.frags")
+int wrap_denied(struct xdp_md *ctx)
+{
+	struct bench_script *s = get_script();
+	__u32 bytes;
+
+	if (!s)
+		return XDP_ABORTED;
+	translate_forget(&s->flow);
+	bytes = s->frame_bytes;
+	if (bpf_xdp_adjust_tail(ctx, (int)bytes - (int)bpf_xdp_get_buff_len(ctx)))
+		return XDP_ABORTED;
+	barrier_var(bytes); /* as restore_frame() */
+	bytes = ((bytes - 1) & (BENCH_FRAME_MAX - 1)) + 1;
+	if (bpf_xdp_store_bytes(ctx, 0, s->frame, bytes))
 		return XDP_ABORTED;
 	bpf_tail_call(ctx, &targets, s->target);
 	return XDP_ABORTED;

@@ -98,6 +98,58 @@ static void bench_speed(struct stage *stage)
 	stage_close(stage);
 }
 
+static void bench_hellos(struct stage *stage)
+{
+	static struct frame_bytes short_first, long_last, data;
+	struct bench_bpf *own;
+	struct packet packet;
+	struct tps_slot caller;
+	int gate;
+
+	stage_open(stage, NULL, 16);
+	stage_set_gate(stage);
+	own = stage->own;
+	gate = bpf_program__fd(stage->harness.gate->progs.gate);
+	crowd_add_floor_caller(stage, CLIENT);
+	caller = harness_add_caller(&stage->harness, 0, 0, 0);
+	harness_add_name(&stage->harness, caller, "api.example.com");
+	stage_open_tls(stage);
+	stage_write_hello(stage, 517, false, &short_first);
+	stage_write_hello(stage, 1755, true, &long_last);
+	packet = live_packet(&stage->connection[STREAM_TLS]);
+	packet.seq += 517;
+	packet.payload = "\x17\x03\x03 application data";
+	stage_write_frame(&packet, &data);
+
+	struct path paths[] = {
+		{"floor b", 0, prepare_allow, bpf_program__fd(own->progs.floor_bucket),
+		 .frame = &stage->syn, .action = XDP_PASS},
+		{"ClientHello of 517 B, its flow bound", 4.5, prepare_hello,
+		 bpf_program__fd(own->progs.wrap_hello), .wrapped = true, .frame = &short_first,
+		 .action = XDP_PASS},
+		{"ClientHello of 1755 B, its name last", 6.0, prepare_hello,
+		 bpf_program__fd(own->progs.wrap_hello), .wrapped = true, .frame = &long_last,
+		 .action = XDP_PASS},
+		{"application data of a bound flow", 1.0, prepare_bound, gate, .frame = &data,
+		 .action = XDP_PASS},
+		{"ClientHello of 517 B, refused with an alert", 8.0, prepare_denied,
+		 bpf_program__fd(own->progs.wrap_denied), .wrapped = true, .frame = &short_first,
+		 .action = XDP_PASS},
+		{"the same hello, dropped", 0, prepare_hello_dropped, gate, .frame = &short_first,
+		 .action = XDP_DROP},
+	};
+
+	bench_paths(stage, "handshakes", paths, COUNT(paths), 0);
+	if (harness_caller_count(&stage->harness, caller, TPS_VERDICT_ALLOWED) <
+	    (__u64)2 * ROUNDS * RUNS)
+		errx(1, "not every handshake was its caller's");
+	if (harness_caller_count(&stage->harness, caller, TPS_VERDICT_REFUSED) <
+	    (__u64)2 * ROUNDS * RUNS)
+		errx(1, "not every handshake that was refused was its caller's");
+	live_close(&stage->connection[STREAM_TLS]);
+	stage_close(stage);
+}
+
 static void bench_refusals(struct stage *stage)
 {
 	struct bench_bpf *own;
@@ -226,10 +278,11 @@ static void bench_scale(struct stage *stage)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: bench [-j|-t] [-q] [-r]\n"
+		"usage: bench [-j|-t] [-q] [-r|-h]\n"
 		"  -j  JSON\n"
 		"  -t  TAP, each bound a case\n"
 		"  -r  refusals with an answer, in place of the rest\n"
+		"  -h  handshakes, in place of the rest\n"
 		"  -q  quick, for a machine that others use: no million entries, and a bound is\n"
 		"      missed when each of twelve tries is more than 15 %% over it\n");
 	return 2;
@@ -239,14 +292,15 @@ int main(int argc, char **argv)
 {
 	struct stage stage = {.quiet = !isatty(STDERR_FILENO)};
 	enum report_form form = REPORT_TABLE;
-	bool quick = false, refusals = false;
+	bool quick = false, refusals = false, hellos = false;
 	int option;
 
-	while ((option = getopt(argc, argv, "jqrt")) != -1) {
+	while ((option = getopt(argc, argv, "hjqrt")) != -1) {
 		if (option == '?')
 			return usage();
 		quick |= option == 'q';
 		refusals |= option == 'r';
+		hellos |= option == 'h';
 		if (option == 'j' || option == 't')
 			form = option == 'j' ? REPORT_JSON : REPORT_TAP;
 	}
@@ -257,14 +311,19 @@ int main(int argc, char **argv)
 	measure_alone();
 	live_enter_namespace();
 	stage.listener = live_listen(SERVER, HTTP_PORT);
+	stage.tls_listener = live_listen(SERVER, TLS_PORT);
 	if (refusals) {
 		bench_refusals(&stage);
+	} else if (hellos) {
+		bench_hellos(&stage);
 	} else {
 		bench_speed(&stage);
+		bench_hellos(&stage);
 		bench_prefixes(&stage);
 		if (!quick)
 			bench_scale(&stage);
 	}
 	close(stage.listener);
+	close(stage.tls_listener);
 	return report_end() ? 1 : 0;
 }

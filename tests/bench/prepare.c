@@ -7,6 +7,7 @@
 #include <err.h>
 #include <string.h>
 
+#include <linux/bpf.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -145,6 +146,54 @@ void prepare_answered(struct stage *stage)
 void prepare_dropped(struct stage *stage)
 {
 	prepare_refused(stage, TPS_REFUSAL_DROP);
+}
+
+void prepare_hello(struct stage *stage)
+{
+	struct bench_script script = script_fresh();
+
+	harness_set_tier(&stage->harness, 0, UNLIMITED);
+	script.flow = stage_flow_key(stage, STREAM_TLS);
+	script_set(stage, &script);
+}
+
+/* The frame that is measured lies behind this one's hello. */
+void prepare_bound(struct stage *stage)
+{
+	struct frame_bytes hello;
+
+	prepare_hello(stage);
+	stage_write_hello(stage, 517, false, &hello);
+	if (harness_run_frame(&stage->harness, hello.bytes, hello.len) != XDP_PASS)
+		errx(1, "the bench's hello was refused");
+}
+
+static void prepare_tls_refused(struct stage *stage, enum tps_refusal refusal)
+{
+	struct bench_script script = script_fresh();
+	struct frame_bytes hello;
+
+	stage_set_tls_refusal(stage, refusal);
+	harness_set_tier(&stage->harness, 0, limit_frozen(1));
+	script.flow = stage_flow_key(stage, STREAM_TLS);
+	stage_write_hello(stage, 517, false, &hello);
+	script.frame_bytes = hello.len;
+	memcpy(script.frame, hello.bytes, hello.len);
+	bpf_map_delete_elem(bpf_map__fd(stage->harness.gate->maps.flows), &script.flow);
+	harness_run_frame(&stage->harness, hello.bytes, hello.len);
+	bpf_map_delete_elem(bpf_map__fd(stage->harness.gate->maps.flows), &script.flow);
+	script_set(stage, &script);
+}
+
+/* The warm-up spends the one token. */
+void prepare_denied(struct stage *stage)
+{
+	prepare_tls_refused(stage, TPS_REFUSAL_ANSWER);
+}
+
+void prepare_hello_dropped(struct stage *stage)
+{
+	prepare_tls_refused(stage, TPS_REFUSAL_DROP);
 }
 
 void prepare_unspliced_port(struct stage *stage)

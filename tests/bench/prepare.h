@@ -20,6 +20,11 @@ void prepare_lookup(struct stage *stage);
 void prepare_answered(struct stage *stage);
 /* The caller has no token, and the gate does not answer. */
 void prepare_dropped(struct stage *stage);
+/* A connection's first bytes; behind its hello; and a caller without a token. */
+void prepare_hello(struct stage *stage);
+void prepare_bound(struct stage *stage);
+void prepare_denied(struct stage *stage);
+void prepare_hello_dropped(struct stage *stage);
 /* None, or others than the one that is run, of the port's connections are spliced. */
 void prepare_unspliced_port(struct stage *stage);
 void prepare_spliced_port(struct stage *stage);

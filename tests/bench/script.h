@@ -18,7 +18,7 @@
 #define BENCH_HTTP_LISTENER 3
 
 /* Of the frame that wrap_answered writes again: a power of two. */
-#define BENCH_FRAME_MAX 512
+#define BENCH_FRAME_MAX 1024
 
 enum bench_target { BENCH_TARGET_NOTHING, BENCH_TARGET_GATE, BENCH_TARGET_FLOOR, BENCH_TARGET_MAX };
 

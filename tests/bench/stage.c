@@ -12,6 +12,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "lib/hello.h"
+
 #include "tests/bench/bench.skel.h"
 #include "tps.skel.h"
 
@@ -162,6 +164,24 @@ void stage_open_spliced(struct stage *stage, size_t bytes)
 	write_next(stage, STREAM_SPLICED, splice.swallowed, splice.injected);
 }
 
+void stage_open_tls(struct stage *stage)
+{
+	live_open(&stage->connection[STREAM_TLS], &stage->harness, stage->tls_listener, CLIENT,
+		  SERVER, TLS_PORT);
+}
+
+void stage_write_hello(const struct stage *stage, size_t bytes, bool name_last,
+		       struct frame_bytes *ret)
+{
+	struct packet packet = live_packet(&stage->connection[STREAM_TLS]);
+	static struct hello hello;
+
+	hello_usual(&hello, "api.example.com", bytes, name_last);
+	packet.payload = hello.bytes;
+	packet.payload_bytes = hello.len;
+	stage_write_frame(&packet, ret);
+}
+
 static void share_maps(struct stage *stage)
 {
 	struct bpf_map *map;
@@ -219,6 +239,17 @@ void stage_set_refusal(struct stage *stage, enum tps_refusal refusal)
 	harness_set_listener(&stage->harness, BENCH_HTTP_LISTENER, &http);
 }
 
+void stage_set_tls_refusal(struct stage *stage, enum tps_refusal refusal)
+{
+	struct harness_listener tls = {
+		.protocol = TPS_PROTOCOL_TLS,
+		.ports = {TLS_PORT},
+		.refusal = refusal,
+	};
+
+	harness_set_listener(&stage->harness, TLS_LISTENER, &tls);
+}
+
 /* Listeners, ticks, and limits that let everything pass. */
 void stage_set_gate(struct stage *stage)
 {
@@ -232,6 +263,7 @@ void stage_set_gate(struct stage *stage)
 	harness_set_listener(&stage->harness, UDP_LISTENER, &udp);
 	harness_set_listener(&stage->harness, TCP_LISTENER, &tcp);
 	stage_set_refusal(stage, TPS_REFUSAL_DROP);
+	stage_set_tls_refusal(stage, TPS_REFUSAL_DROP);
 }
 
 struct bench_script script_fresh(void)

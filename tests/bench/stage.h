@@ -19,9 +19,11 @@
 #define CLIENT "198.51.100.7"
 #define HTTP_PORT 80
 #define TCP_PORT 7000
+#define TLS_PORT 443
 #define UDP_PORT 5353
 #define UDP_LISTENER 1
 #define TCP_LISTENER 2
+#define TLS_LISTENER 4
 #define MILLION 1000000
 #define MILLION_CAPACITY (1 << 20)
 
@@ -36,7 +38,7 @@ struct frame_bytes {
 	size_t len;
 };
 
-enum stage_stream { STREAM_250, STREAM_900, STREAM_LOOKUP, STREAM_SPLICED, STREAM_MAX };
+enum stage_stream { STREAM_250, STREAM_900, STREAM_LOOKUP, STREAM_SPLICED, STREAM_TLS, STREAM_MAX };
 
 struct stage {
 	struct harness harness;
@@ -46,6 +48,7 @@ struct stage {
 	struct live connection[STREAM_MAX];
 	__u32 request_bytes[STREAM_MAX];
 	int listener;
+	int tls_listener;
 	bool quiet;
 };
 
@@ -54,6 +57,8 @@ void stage_open(struct stage *stage, const struct harness_sizes *sizes, __u32 fl
 void stage_close(struct stage *stage);
 /* Listeners, ticks, and limits that let everything pass. */
 void stage_set_gate(struct stage *stage);
+/* What becomes of a handshake that is refused. */
+void stage_set_tls_refusal(struct stage *stage, enum tps_refusal refusal);
 /* What becomes of a request to the http listener that is refused; by default it is dropped. */
 void stage_set_refusal(struct stage *stage, enum tps_refusal refusal);
 /* A connection whose client has made its first request of @bytes, and may make the next. */
@@ -61,6 +66,12 @@ void stage_open_stream(struct stage *stage, enum stage_stream which, size_t byte
 /* The server has answered it, and a request was refused with an answer since: STREAM_SPLICED, whose
  * next request of @bytes can be answered at once. The answers' numbers are made up. */
 void stage_open_spliced(struct stage *stage, size_t bytes);
+
+/* A connection whose client is about to send its hello: STREAM_TLS. */
+void stage_open_tls(struct stage *stage);
+/* Its hello, of @bytes, with the server name first or last. */
+void stage_write_hello(const struct stage *stage, size_t bytes, bool name_last,
+		       struct frame_bytes *ret);
 
 /* What the server would send on it next. */
 struct packet stage_response(const struct stage *stage, enum stage_stream which, const char *text);

@@ -96,6 +96,8 @@ struct tps_slot harness_replace_caller(struct harness *harness, struct tps_slot 
 void harness_add_source(const struct harness *harness, struct tps_slot caller, const char *prefix);
 void harness_remove_source(const struct harness *harness, const char *prefix);
 void harness_add_key(const struct harness *harness, struct tps_slot caller, const char *key);
+/* "api.example.com", or "*.example.com". */
+void harness_add_name(const struct harness *harness, struct tps_slot caller, const char *name);
 void harness_ban(const struct harness *harness, const char *prefix, __u64 until_ns);
 void harness_unban(const struct harness *harness, const char *prefix);
 

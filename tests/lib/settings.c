@@ -318,6 +318,29 @@ void harness_add_key(const struct harness *harness, struct tps_slot caller, cons
 	entry_put(harness->gate->maps.keys, &hash, &caller);
 }
 
+void harness_add_name(const struct harness *harness, struct tps_slot caller, const char *name)
+{
+	struct tps_control control = harness_control(harness);
+	const char *hashed = *name == '*' ? name + 1 : name;
+	struct tps_host host = {.slot = caller};
+	char backwards[TPS_HOST_BYTES_MAX + 1];
+	size_t bytes = strlen(hashed);
+	__u32 labels = 0;
+	struct tps_key key;
+
+	if (bytes > TPS_HOST_BYTES_MAX)
+		errx(1, "server name '%s'", name);
+	for (size_t i = 0; i < bytes; i++) {
+		backwards[i] = hashed[bytes - 1 - i];
+		labels += hashed[i] == '.';
+	}
+	siphash_128(control.secret, backwards, bytes, key.hash);
+	snprintf(host.name, sizeof(host.name), "%s", name);
+	entry_put(harness->gate->maps.hosts, &key, &host);
+	control.host_depths |= 1 << (hashed == name ? 0 : labels);
+	harness_set_control(harness, &control);
+}
+
 static struct tps_ban_key ban_key(const char *prefix)
 {
 	struct tps_ban_key key = {0};

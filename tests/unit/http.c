@@ -387,9 +387,11 @@ static void a_chunk_is_copied_from_any_place_of_a_frame_and_no_more_is_read(void
 				frame[i] = i * 7 + i / 256;
 			memset(scan->bytes, 0xee, sizeof(scan->bytes));
 			scan->chunk_bytes = bytes;
-			assert_int_equal(fill(scan->bytes + HTTP_CARRY, &scan->chunk_bytes, frame, frame + at + bytes, at),
-					 bytes >= FILL_BLOCK_BYTES);
-			assert_false(fill(scan->bytes + HTTP_CARRY, &scan->chunk_bytes, frame, frame + at + bytes - 1, at));
+			assert_int_equal(
+				FILL(scan, bytes, HTTP_CARRY, frame, frame + at + bytes, at),
+				bytes >= FILL_BLOCK_BYTES);
+			assert_false(
+				FILL(scan, bytes, HTTP_CARRY, frame, frame + at + bytes - 1, at));
 			if (bytes >= FILL_BLOCK_BYTES)
 				assert_memory_equal(scan->bytes + HTTP_CARRY, frame + at, bytes);
 			assert_int_equal(scan->bytes[HTTP_CARRY - 1], 0xee);
