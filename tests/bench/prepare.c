@@ -148,6 +148,21 @@ void prepare_dropped(struct stage *stage)
 	prepare_refused(stage, TPS_REFUSAL_DROP);
 }
 
+/* The entry as the connection's first byte would find it, had the host been asked already. */
+void prepare_hello_known(struct stage *stage)
+{
+	struct bench_script script = script_fresh();
+	struct packet packet = live_packet(&stage->connection[STREAM_TLS]);
+
+	prepare_bound(stage);
+	script.flow = stage_flow_key(stage, STREAM_TLS);
+	script.before = flow_of(stage, &script.flow);
+	memset(&script.before.hello, 0, sizeof(script.before.hello));
+	script.before.bound.generation = 0;
+	script.before.next_seq = packet.seq;
+	script_set(stage, &script);
+}
+
 void prepare_hello(struct stage *stage)
 {
 	struct bench_script script = script_fresh();

@@ -20,7 +20,10 @@ void prepare_lookup(struct stage *stage);
 void prepare_answered(struct stage *stage);
 /* The caller has no token, and the gate does not answer. */
 void prepare_dropped(struct stage *stage);
-/* A connection's first bytes; behind its hello; and a caller without a token. */
+/* A connection's first bytes, its entry there or not; behind its hello; and a caller without a
+ * token.
+ */
+void prepare_hello_known(struct stage *stage);
 void prepare_hello(struct stage *stage);
 void prepare_bound(struct stage *stage);
 void prepare_denied(struct stage *stage);

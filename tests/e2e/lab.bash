@@ -200,6 +200,13 @@ points()
 		}' "$lab_dir/trace"
 }
 
+# Where there are many points, one in so many is taken, and another of them in each run.
+points_every=${TPS_POINTS_EVERY:-2}
+is_taken()
+{
+	((($1 + $$) % points_every == 0))
+}
+
 # killed_before CALL N COMMAND...
 killed_before()
 {

@@ -441,6 +441,7 @@ kill_verb()
 		# A tenth of them, and each of the last. How many calls come before depends on what else
 		# is in the kernel: programs and maps are gone through.
 		((++round % 10 == 0 || round > $(wc -l <"$lab_dir/points") - 20)) || continue
+		is_taken "$round" || continue
 		rounds=$((rounds + 1))
 		forget_first
 		if killed_before "$call" "$n" "$tpsctl" "${words[@]}" 2>/dev/null; then
