@@ -74,13 +74,18 @@ struct tls_scan {
 	__u64 secret[2];        /* set by tls_begin() */
 	__u64 hash[2];          /* of tls_hash() */
 	struct tps_hello hello; /* the working copy */
-	__u8 before[8];         /* the name may be read 8 bytes before it begins */
-	__u8 name[TLS_NAME_SPAN];
+	union {
+		__u8 backwards[8 + TLS_NAME_SPAN]; /* the name, and 8 bytes before it to be read */
+		struct {
+			__u8 before[8];
+			__u8 name[TLS_NAME_SPAN];
+		};
+	};
 	__u8 bytes[TLS_SPAN + 64];
 };
 
 #define TLS_AT(s, at) ((s)->bytes + ((at) & (TLS_SPAN - 1)))
-#define TLS_BEFORE(s, at) ((s)->before + ((at) & (TLS_NAME_SPAN - 1)))
+#define TLS_BEFORE(s, at) ((s)->backwards + ((at) & (TLS_NAME_SPAN - 1)))
 #define TLS_NAME_AT(s, at) ((s)->name + ((at) & (TLS_NAME_SPAN - 1)))
 #define TLS_STATE_BYTES __builtin_offsetof(struct tps_hello, name)
 
