@@ -47,9 +47,10 @@ crowd_start()
 	sleep 0.3
 }
 
+# placed WHERE [PROTOCOL]
 placed()
 {
-	tps set listener api --port 8080 --protocol http --placement "$1"
+	tps set listener api --port 8080 --protocol "${2:-http}" --placement "$1"
 }
 
 doubts()
@@ -91,4 +92,11 @@ doubts()
 	run doubts
 	attach_gate
 	assert_output --partial "is the gate on each device that the answers leave by?"
+}
+
+@test "a tls listener whose handshakes cannot be proven is doubted too" {
+	placed local tls
+	lab_run client curl -sk -o /dev/null "https://$lab_box4:8080/[1-40]" || true
+	assert_equal "$(doubts)" "listener 'api': since it was made, 40 of 40 transactions could not be\
+ proven: is its placement transit?"
 }

@@ -279,15 +279,40 @@ words_of()
 	refused 2 "caller 'a b'" tps set caller "a b"
 }
 
-@test "words of what is not built yet are refused, naming what there is" {
-	refused 2 "--protocol 'tls': expected one of http, tcp, udp" \
-		tps set listener api --port 443 --protocol tls
+@test "a protocol, a refusal or a placement that there is not is refused, naming what there is" {
+	refused 2 "--protocol 'quic': expected one of http, tls, tcp, udp" \
+		tps set listener api --port 443 --protocol quic
 	refused 2 "refuse 'reset' is not for protocol 'udp': a datagram is dropped" \
 		tps set listener api --port 80 --protocol udp --refuse reset
 	refused 2 "refuse 'answer' is not for protocol 'udp'" \
 		tps set listener api --port 80 --protocol udp --refuse answer
+	refused 2 "refuse 'close' is not for protocol 'tls'" \
+		tps set listener api --port 443 --protocol tls --refuse close
 	refused 2 "with placement 'transit' refuse 'drop' is all there is" \
 		tps set listener api --port 80 --protocol http --refuse answer --placement transit
+	refused 2 "with placement 'transit' refuse 'drop' is all there is" \
+		tps set listener api --port 443 --protocol tls --refuse answer --placement transit
+}
+
+@test "a tls listener answers unless told otherwise, and reads no key header" {
+	local refusal
+
+	changed set listener api --port 443,8443 --protocol tls
+	unchanged set listener api --port 443,8443 --protocol tls --refuse answer
+	for refusal in reset drop answer; do
+		changed set listener api --refuse "$refusal"
+		assert_equal "$(tps -j show listener api | jq -c '[.protocol, .ports, .refuse, .key_headers]')" \
+			"[\"tls\",[443,8443],\"$refusal\",[]]"
+	done
+	run tps list listeners
+	assert_line --regexp '^api +tls +443,8443 +enforce '
+	refused 2 "key headers are for protocol 'http'" tps set listener api --key-header X-Token
+	# another protocol or placement brings its own refusal and headers along
+	changed set listener api --placement transit
+	assert_equal "$(tps -j show listener api | jq -r .refuse)" drop
+	changed set listener api --protocol http --placement local --key-header X-Token
+	changed set listener api --protocol tls
+	assert_equal "$(tps -j show listener api | jq -c '[.refuse, .key_headers]')" '["answer",[]]'
 }
 
 @test "a listener needs ports and a protocol, and no other's port" {

@@ -37,7 +37,7 @@ int tps_refusal_find(const char *text);
 int tps_placement_find(const char *text);
 int tps_xdp_mode_find(const char *text);
 
-/* All texts of one list, `http, tcp, udp`: for an error that names what there is. */
+/* All texts of one list, `http, tls, tcp, udp`: for an error that names what there is. */
 const char *tps_protocol_list(void);
 const char *tps_mode_list(void);
 const char *tps_refusal_list(void);

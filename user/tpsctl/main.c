@@ -27,7 +27,7 @@ static const struct verb verbs[] = {
 	{"set tier", "NAME [--rate R] [--burst N]", "make or change a tier", set_tier},
 	{"set default-tier", "NAME", "the tier of strangers and of new callers", set_default_tier},
 	{"set listener",
-	 "NAME [--port P[,P...]] [--protocol http|tcp|udp] [--mode enforce|observe] "
+	 "NAME [--port P[,P...]] [--protocol http|tls|tcp|udp] [--mode enforce|observe] "
 	 "[--refuse answer|close|reset|drop] "
 	 "[--rate R | --no-rate] [--burst N] [--cost N] [--key-header H]... "
 	 "[--placement local|transit]",

@@ -15,7 +15,7 @@ json_t *listener_json(const struct tps_gate *gate, int number, const struct tps_
 void listeners_json(const struct tps_gate *gate, const struct tps_totals totals[TPS_LISTENERS_MAX],
 		    json_t *ret_rows);
 
-/* How many transactions of an http listener could not be proven, though a request of a live
+/* How many transactions of an http or tls listener could not be proven, though what comes on a live
  * connection can be. */
 struct share {
 	__u64 transactions;

@@ -101,7 +101,9 @@ static json_t *doubt_json(const struct tps_listener *listener, struct share now,
 
 static bool is_looked_at(const struct tps_gate *gate, int listener, const struct tps_totals *totals)
 {
-	return gate->listeners[listener].protocol == TPS_PROTOCOL_HTTP &&
+	__u8 protocol = gate->listeners[listener].protocol;
+
+	return (protocol == TPS_PROTOCOL_HTTP || protocol == TPS_PROTOCOL_TLS) &&
 	       share_of(totals).unproven >= DOUBT_MIN;
 }
 
