@@ -364,6 +364,8 @@ words_of()
 }
 
 @test "a list is replaced or edited, not both at once" {
+	local hash
+
 	tps set caller acme --source 192.0.2.0/25 --source 2001:db8:1::/48
 	tps set caller acme --add-source 192.0.2.128/25 --remove-source 2001:db8:1::/48
 	assert_equal "$(tps -j show caller acme | jq -c '.sources | sort')" \
@@ -372,8 +374,11 @@ words_of()
 		tps set caller acme --source 192.0.2.0/24 --add-source 198.51.100.0/24
 	refused 2 "source '192.0.2.0/25' is both added and removed" \
 		tps set caller acme --add-source 192.0.2.0/25 --remove-source 192.0.2.0/25
-	refused 2 "a key is both added and removed" tps set caller acme \
-		--add-key-file "$BATS_TEST_TMPDIR/first" --remove-key-hash "$(tps key hash "$BATS_TEST_TMPDIR/first")"
+	hash=$(tps key hash "$BATS_TEST_TMPDIR/first")
+	refused 2 "key '${hash:0:22}...' is both added and removed" tps set caller acme \
+		--add-key-file "$BATS_TEST_TMPDIR/first" --remove-key-hash "$hash"
+	refused 2 "key '${hash:0:22}...' is given twice" tps set caller acme \
+		--key-file "$BATS_TEST_TMPDIR/first" --key-hash "$hash"
 	tps set caller acme --no-sources
 	assert_equal "$(tps -j show caller acme | jq -c .sources)" '[]'
 }

@@ -28,19 +28,12 @@ struct tps_caller_spec {
 	size_t key_count;
 };
 
-/* A change of one list of identities. */
-struct tps_sources_change {
+/* A change of one list of identities; @add and @remove are arrays of its own type. */
+struct tps_list_change {
 	bool replace; /* the list becomes add[] */
-	const struct tps_prefix *add;
+	const void *add;
 	size_t add_count;
-	const struct tps_prefix *remove;
-	size_t remove_count;
-};
-struct tps_keys_change {
-	bool replace;
-	const struct tps_key *add;
-	size_t add_count;
-	const struct tps_key *remove;
+	const void *remove;
 	size_t remove_count;
 };
 
@@ -50,10 +43,10 @@ struct tps_caller_change {
 	bool rate_given;
 	struct tps_rate rate; /* period_s 0: the tier's again */
 	bool burst_given;
-	__u32 burst; /* 0: follows the rate */
-	int exempt;  /* 1, 0, or -1: not given */
-	struct tps_sources_change sources;
-	struct tps_keys_change keys;
+	__u32 burst;                    /* 0: follows the rate */
+	int exempt;                     /* 1, 0, or -1: not given */
+	struct tps_list_change sources; /* struct tps_prefix */
+	struct tps_list_change keys;    /* struct tps_key */
 };
 #define TPS_CALLER_CHANGE_INIT ((struct tps_caller_change){.tier = -1, .exempt = -1})
 
@@ -63,8 +56,11 @@ int tps_caller_find(const struct tps_gate *gate, const char *name, struct tps_ca
 int tps_caller_need(const struct tps_gate *gate, const char *name, struct tps_caller_entry *ret,
 		    struct tps_why *why);
 
-/* Make or change a caller. A prefix or key that another caller has is refused naming it (-EEXIST).
- */
+/* For an error: the name of @owner's tenant. */
+void tps_caller_name(const struct tps_gate *gate, struct tps_slot owner,
+		     char ret_name[TPS_NAME_LEN]);
+
+/* Make or change a caller. An identity that another caller has is refused naming it (-EEXIST). */
 int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_caller_change *change,
 		   bool *ret_changed, struct tps_why *why);
 int tps_caller_delete(struct tps_gate *gate, const char *name, struct tps_why *why);

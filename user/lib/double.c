@@ -21,11 +21,10 @@ static size_t place_of(const char *element, size_t size)
 	return hash ^ hash >> 32;
 }
 
-int tps_double_find(const void *elements, size_t size, size_t count, size_t *ret_first,
+int tps_double_find(const void *const *elements, size_t size, size_t count, size_t *ret_first,
 		    size_t *ret_second)
 {
 	_cleanup_free_ size_t *places = NULL; /* index + 1; 0: empty */
-	const char *from = elements;
 	size_t room = 16;
 
 	while (room < count * 2)
@@ -34,10 +33,10 @@ int tps_double_find(const void *elements, size_t size, size_t count, size_t *ret
 	if (!places)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		size_t at = place_of(from + i * size, size) & (room - 1);
+		size_t at = place_of(elements[i], size) & (room - 1);
 
 		for (; places[at]; at = (at + 1) & (room - 1)) {
-			if (!memcmp(from + (places[at] - 1) * size, from + i * size, size)) {
+			if (!memcmp(elements[places[at] - 1], elements[i], size)) {
 				*ret_first = places[at] - 1;
 				*ret_second = i;
 				return 0;

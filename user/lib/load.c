@@ -15,10 +15,19 @@
 
 #include "double.h"
 #include "dump.h"
-#include "identity.h"
-#include "secret.h"
+#include "kind.h"
 #include "slot.h"
+#include "source.h"
 #include "tier.h"
+
+/* The identities of one kind, of all specs. */
+struct list {
+	const struct tps_kind *kind;
+	const void **them;
+	__u32 *of; /* whose, by place in specs */
+	struct tps_slot *owners;
+	size_t count;
+};
 
 struct load {
 	const struct tps_caller_spec *specs;
@@ -27,15 +36,25 @@ struct load {
 	struct tps_caller_key *names;
 	struct tps_caller *records;
 	struct tps_limit *limits;
-	/* identities of all of them, and whose, by place in specs */
-	struct tps_prefix *sources;
-	struct tps_key *keys;
-	__u32 *source_spec, *key_spec;
-	struct tps_slot *source_owners, *key_owners;
-	size_t source_count, key_count;
-	struct tps_sources there; /* sources of others */
+	struct list lists[TPS_IDENTITY_MAX];
 	struct tps_source_counts counts;
 };
+
+/* The spec's own list of that kind. */
+static size_t spec_list(const struct tps_caller_spec *spec, enum tps_identity identity,
+			const void **ret_them)
+{
+	switch (identity) {
+	case TPS_IDENTITY_SOURCE:
+		*ret_them = spec->sources;
+		return spec->source_count;
+	case TPS_IDENTITY_KEY:
+		*ret_them = spec->keys;
+		return spec->key_count;
+	default:
+		return 0;
+	}
+}
 
 static void load_end(struct load *load)
 {
@@ -43,38 +62,52 @@ static void load_end(struct load *load)
 	free(load->names);
 	free(load->records);
 	free(load->limits);
-	free(load->sources);
-	free(load->keys);
-	free(load->source_spec);
-	free(load->key_spec);
-	free(load->source_owners);
-	free(load->key_owners);
-	tps_sources_free(&load->there);
+	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
+		free(load->lists[i].them);
+		free(load->lists[i].of);
+		free(load->lists[i].owners);
+	}
+}
+
+static int list_begin(const struct load *load, enum tps_identity identity, struct list *list)
+{
+	const void *them;
+	size_t count = 0;
+
+	for (size_t i = 0; i < load->count; i++)
+		count += spec_list(&load->specs[i], identity, &them);
+	list->kind = &tps_kinds[identity];
+	list->them = calloc(count + 1, sizeof(*list->them));
+	list->of = calloc(count + 1, sizeof(*list->of));
+	list->owners = calloc(count + 1, sizeof(*list->owners));
+	if (!list->them || !list->of || !list->owners)
+		return -ENOMEM;
+	for (size_t i = 0; i < load->count; i++) {
+		size_t of_spec = spec_list(&load->specs[i], identity, &them);
+
+		for (size_t j = 0; j < of_spec; j++, list->count++) {
+			list->them[list->count] = (const char *)them + j * list->kind->size;
+			list->of[list->count] = i;
+		}
+	}
+	return 0;
 }
 
 static int load_begin(const struct tps_caller_spec *specs, size_t count, struct load *load)
 {
+	int err = 0;
+
 	load->specs = specs;
 	load->count = count;
-	for (size_t i = 0; i < count; i++) {
-		load->source_count += specs[i].source_count;
-		load->key_count += specs[i].key_count;
-	}
 	load->slots = calloc(count + 1, sizeof(*load->slots));
 	load->names = calloc(count + 1, sizeof(*load->names));
 	load->records = calloc(count + 1, sizeof(*load->records));
 	load->limits = calloc(count + 1, sizeof(*load->limits));
-	load->sources = calloc(load->source_count + 1, sizeof(*load->sources));
-	load->source_spec = calloc(load->source_count + 1, sizeof(*load->source_spec));
-	load->source_owners = calloc(load->source_count + 1, sizeof(*load->source_owners));
-	load->keys = calloc(load->key_count + 1, sizeof(*load->keys));
-	load->key_spec = calloc(load->key_count + 1, sizeof(*load->key_spec));
-	load->key_owners = calloc(load->key_count + 1, sizeof(*load->key_owners));
-	if (!load->slots || !load->names || !load->records || !load->limits || !load->sources ||
-	    !load->source_spec || !load->source_owners || !load->keys || !load->key_spec ||
-	    !load->key_owners)
+	if (!load->slots || !load->names || !load->records || !load->limits)
 		return -ENOMEM;
-	return 0;
+	for (int i = 0; i < TPS_IDENTITY_MAX && !err; i++)
+		err = list_begin(load, i, &load->lists[i]);
+	return err;
 }
 
 /* ---- checks */
@@ -117,7 +150,6 @@ static int spec_check(const struct tps_gate *gate, const struct tps_caller_spec 
 static int specs_check(const struct tps_gate *gate, struct load *load, struct tps_why *why)
 {
 	__u32 cost = tps_cost_max(gate);
-	size_t source = 0, key = 0;
 
 	for (size_t i = 0; i < load->count; i++) {
 		const struct tps_caller_spec *spec = &load->specs[i];
@@ -126,53 +158,66 @@ static int specs_check(const struct tps_gate *gate, struct load *load, struct tp
 		if (err)
 			return err;
 		strcpy(load->names[i].name, spec->name);
-		for (size_t j = 0; j < spec->source_count; j++, source++) {
-			load->sources[source] = spec->sources[j];
-			load->source_spec[source] = i;
-		}
-		for (size_t j = 0; j < spec->key_count; j++, key++) {
-			load->keys[key] = spec->keys[j];
-			load->key_spec[key] = i;
-		}
 	}
 	return 0;
 }
 
-static const char *spec_name(const struct load *load, const __u32 *of, size_t at)
+static const char *spec_name(const struct load *load, const struct list *list, size_t at)
 {
-	return load->specs[of[at]].name;
+	return load->specs[list->of[at]].name;
 }
 
-/* Nothing twice among what is to be loaded. */
-static int doubles_check(const struct load *load, struct tps_why *why)
+static int names_check(const struct load *load, struct tps_why *why)
 {
-	char text[TPS_PREFIX_TEXT];
+	_cleanup_free_ const void **names = calloc(load->count + 1, sizeof(*names));
 	size_t first, second;
 	int err;
 
-	err = tps_double_find(load->names, sizeof(*load->names), load->count, &first, &second);
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; i < load->count; i++)
+		names[i] = &load->names[i];
+	err = tps_double_find(names, sizeof(*load->names), load->count, &first, &second);
 	if (!err)
 		return tps_why_say(why, -EEXIST, "caller '%s': given twice",
 				   load->names[first].name);
-	if (err == -ENOENT)
-		err = tps_double_find(load->sources, sizeof(*load->sources), load->source_count,
-				      &first, &second);
-	if (!err)
-		return tps_why_say(why, -EEXIST, "source '%s': given to '%s' and to '%s'",
-				   tps_prefix_print(&load->sources[first], text),
-				   spec_name(load, load->source_spec, first),
-				   spec_name(load, load->source_spec, second));
-	if (err == -ENOENT)
-		err = tps_double_find(load->keys, sizeof(*load->keys), load->key_count, &first,
-				      &second);
-	if (!err)
-		return tps_why_say(why, -EEXIST, "a key is given to '%s' and to '%s'",
-				   spec_name(load, load->key_spec, first),
-				   spec_name(load, load->key_spec, second));
 	return err == -ENOENT ? 0 : err;
 }
 
-/* Nothing that is there already, names and keys one by one: only where there is any. */
+/* Nothing twice among what is to be loaded. */
+static int doubles_check(const struct tps_gate *gate, const struct load *load, struct tps_why *why)
+{
+	char text[TPS_IDENTITY_TEXT];
+	size_t first, second;
+	int err = names_check(load, why);
+
+	for (int i = 0; i < TPS_IDENTITY_MAX && !err; i++) {
+		const struct list *list = &load->lists[i];
+		const struct tps_kind *kind = list->kind;
+
+		err = tps_double_find(list->them, kind->size, list->count, &first, &second);
+		if (!err)
+			return tps_why_say(why, -EEXIST, "%s '%s': given to '%s' and to '%s'",
+					   kind->noun, kind->print(gate, list->them[first], text),
+					   spec_name(load, list, first),
+					   spec_name(load, list, second));
+		err = err == -ENOENT ? 0 : err;
+	}
+	return err;
+}
+
+static int taken(const struct tps_gate *gate, const struct load *load, const struct list *list,
+		 size_t at, struct tps_slot owner, struct tps_why *why)
+{
+	char text[TPS_IDENTITY_TEXT], other[TPS_NAME_LEN];
+
+	tps_caller_name(gate, owner, other);
+	return tps_why_say(why, -EEXIST, "caller '%s': %s '%s' is of caller '%s'",
+			   spec_name(load, list, at), list->kind->noun,
+			   list->kind->print(gate, list->them[at], text), other);
+}
+
+/* Nothing that is there already, names and identities one by one: only where there is any. */
 static int others_check(const struct tps_gate *gate, const struct load *load, struct tps_why *why)
 {
 	struct tps_caller_key first;
@@ -186,10 +231,13 @@ static int others_check(const struct tps_gate *gate, const struct load *load, st
 			return tps_why_say(why, -EEXIST, "caller '%s': it is there already",
 					   load->names[i].name);
 	}
-	for (size_t i = 0; i < load->key_count; i++) {
-		if (!tps_key_owner(gate, &load->keys[i], &owner))
-			return tps_why_say(why, -EEXIST, "caller '%s': a key of it is another's",
-					   spec_name(load, load->key_spec, i));
+	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
+		const struct list *list = &load->lists[i];
+
+		for (size_t j = 0; list->kind->owner && j < list->count; j++) {
+			if (!list->kind->owner(gate, list->them[j], &owner))
+				return taken(gate, load, list, j, owner, why);
+		}
 	}
 	return 0;
 }
@@ -197,65 +245,72 @@ static int others_check(const struct tps_gate *gate, const struct load *load, st
 /* Nothing that is another's source. What is of tenants that have gone is removed first. */
 static int sources_check(struct tps_gate *gate, struct load *load, struct tps_why *why)
 {
-	_cleanup_free_ struct tps_prefix *both = NULL;
-	char text[TPS_PREFIX_TEXT];
+	const struct list *list = &load->lists[TPS_IDENTITY_SOURCE];
+	_cleanup_identities_ struct tps_identities there = {};
+	_cleanup_free_ const void **both = NULL;
+	const struct tps_prefix *prefix;
 	size_t first, second, live = 0;
-	int err = tps_sources_dump(gate, &load->there);
+	int err = tps_sources_dump(gate, &there);
 
 	if (err)
 		return err;
-	both = calloc(load->there.count + load->source_count + 1, sizeof(*both));
+	both = calloc(there.count + list->count + 1, sizeof(*both));
 	if (!both)
 		return -ENOMEM;
-	for (size_t i = 0; i < load->there.count; i++) {
-		if (!tps_slot_is_live(gate, load->there.owners[i])) {
-			tps_source_remove(gate, &load->there.prefixes[i]);
+	prefix = there.all;
+	for (size_t i = 0; i < there.count; i++) {
+		if (!tps_slot_is_live(gate, there.owners[i])) {
+			tps_source_remove(gate, &prefix[i]);
 			continue;
 		}
-		tps_source_count(&load->counts, &load->there.prefixes[i], 1);
-		both[live++] = load->there.prefixes[i];
+		tps_source_count(&load->counts, &prefix[i], 1);
+		there.owners[live] = there.owners[i];
+		both[live++] = &prefix[i];
 	}
-	memcpy(both + live, load->sources, load->source_count * sizeof(*both));
-	err = tps_double_find(both, sizeof(*both), live + load->source_count, &first, &second);
+	memcpy(both + live, list->them, list->count * sizeof(*both));
+	err = tps_double_find(both, list->kind->size, live + list->count, &first, &second);
 	if (!err)
-		return tps_why_say(why, -EEXIST, "caller '%s': source '%s' is another caller's",
-				   spec_name(load, load->source_spec, second - live),
-				   tps_prefix_print(&both[second], text));
+		return taken(gate, load, list, second - live, there.owners[first], why);
 	return err == -ENOENT ? 0 : err;
 }
 
-static int room_check(const struct tps_gate *gate, enum tps_map map, size_t there, size_t wanted,
-		      struct tps_why *why)
+/* How many entries @map has. */
+static int entries_count(const struct tps_gate *gate, const struct load *load, enum tps_map map,
+			 __u32 *ret_count)
 {
-	if (there + wanted <= gate->capacity[map])
+	switch (map) {
+	case TPS_MAP_sources4:
+		*ret_count = load->counts.sources4;
 		return 0;
-	return tps_why_say(why, -ENOSPC,
-			   "the map '%s' has room for %zu of %zu more; attach --capacity sets it",
-			   tps_map_name(map), gate->capacity[map] - there, wanted);
+	case TPS_MAP_sources6:
+		*ret_count = load->counts.sources6;
+		return 0;
+	default:
+		return tps_dump_count(gate->map_fd[map], ret_count);
+	}
 }
 
 static int rooms_check(struct tps_gate *gate, const struct load *load, struct tps_why *why)
 {
-	size_t wanted4 = 0;
-	__u32 callers, keys;
-	int err;
+	size_t wanted[TPS_MAP_MAX] = {[TPS_MAP_callers] = load->count};
+	int err = tps_callers_sweep(gate);
 
-	for (size_t i = 0; i < load->source_count; i++)
-		wanted4 += load->sources[i].family == 4;
-	err = tps_callers_sweep(gate);
-	if (!err)
-		err = tps_dump_count(gate->map_fd[TPS_MAP_callers], &callers);
-	if (!err)
-		err = tps_dump_count(gate->map_fd[TPS_MAP_keys], &keys);
-	if (!err)
-		err = room_check(gate, TPS_MAP_callers, callers, load->count, why);
-	if (!err)
-		err = room_check(gate, TPS_MAP_keys, keys, load->key_count, why);
-	if (!err)
-		err = room_check(gate, TPS_MAP_sources4, load->counts.sources4, wanted4, why);
-	if (!err)
-		err = room_check(gate, TPS_MAP_sources6, load->counts.sources6,
-				 load->source_count - wanted4, why);
+	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
+		for (size_t j = 0; j < load->lists[i].count; j++)
+			wanted[load->lists[i].kind->map(load->lists[i].them[j])]++;
+	}
+	for (int map = 0; map < TPS_MAP_MAX && !err; map++) {
+		__u32 there = 0;
+
+		if (wanted[map])
+			err = entries_count(gate, load, map, &there);
+		if (!err && there + wanted[map] > gate->capacity[map])
+			return tps_why_say(why, -ENOSPC,
+					   "the map '%s' has room for %u of %zu more; attach "
+					   "--capacity sets it",
+					   tps_map_name(map), gate->capacity[map] - there,
+					   wanted[map]);
+	}
 	return err;
 }
 
@@ -263,32 +318,37 @@ static int rooms_check(struct tps_gate *gate, const struct load *load, struct tp
 
 static void owners_fill(struct load *load)
 {
+	const struct list *sources = &load->lists[TPS_IDENTITY_SOURCE];
+
 	for (size_t i = 0; i < load->count; i++) {
 		load->records[i].slot = load->slots[i].slot;
 		load->records[i].generation = load->slots[i].generation;
 	}
-	for (size_t i = 0; i < load->source_count; i++) {
-		load->source_owners[i] = load->slots[load->source_spec[i]];
-		tps_source_count(&load->counts, &load->sources[i], 1);
+	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
+		for (size_t j = 0; j < load->lists[i].count; j++)
+			load->lists[i].owners[j] = load->slots[load->lists[i].of[j]];
 	}
-	for (size_t i = 0; i < load->key_count; i++)
-		load->key_owners[i] = load->slots[load->key_spec[i]];
+	for (size_t i = 0; i < sources->count; i++)
+		tps_source_count(&load->counts, sources->them[i], 1);
 }
 
 static void undo(struct tps_gate *gate, const struct load *load)
 {
+	const struct list *sources = &load->lists[TPS_IDENTITY_SOURCE];
 	struct tps_source_counts counts = load->counts;
 
 	for (size_t i = 0; i < load->count; i++) {
 		tps_slot_free(gate, load->slots[i]);
 		bpf_map_delete_elem(gate->map_fd[TPS_MAP_callers], &load->names[i]);
 	}
-	for (size_t i = 0; i < load->key_count; i++)
-		tps_key_remove(gate, &load->keys[i]);
-	for (size_t i = 0; i < load->source_count; i++) {
-		tps_source_remove(gate, &load->sources[i]);
-		tps_source_count(&counts, &load->sources[i], -1);
+	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
+		const struct list *list = &load->lists[i];
+
+		for (size_t j = 0; j < list->count; j++)
+			list->kind->remove(gate, list->them[j]);
 	}
+	for (size_t i = 0; i < sources->count; i++)
+		tps_source_count(&counts, sources->them[i], -1);
 	tps_source_counts_set(gate, &counts);
 }
 
@@ -303,13 +363,12 @@ static int load_write(struct tps_gate *gate, struct load *load)
 		tps_slot_put(gate, load->slots[i], &load->limits[i]);
 	err = tps_dump_write(gate->map_fd[TPS_MAP_callers], load->names, load->records,
 			     load->count);
-	if (!err) {
-		tps_source_counts_raise(gate, &load->counts);
-		err = tps_sources_put(gate, load->sources, load->source_owners, load->source_count);
+	tps_source_counts_raise(gate, &load->counts);
+	for (int i = 0; i < TPS_IDENTITY_MAX && !err; i++) {
+		const struct list *list = &load->lists[i];
+
+		err = list->kind->put_all(gate, list->them, list->owners, list->count);
 	}
-	if (!err)
-		err = tps_dump_write(gate->map_fd[TPS_MAP_keys], load->keys, load->key_owners,
-				     load->key_count);
 	if (err)
 		undo(gate, load);
 	else
@@ -326,7 +385,7 @@ int tps_callers_load(struct tps_gate *gate, const struct tps_caller_spec *specs,
 	if (!err)
 		err = specs_check(gate, &load, why);
 	if (!err)
-		err = doubles_check(&load, why);
+		err = doubles_check(gate, &load, why);
 	if (!err)
 		err = others_check(gate, &load, why);
 	if (!err)

@@ -11,7 +11,8 @@
 #include "why.h"
 
 #define TPS_SECRET_ENV "TPS_SECRET"
-#define TPS_KEY_TEXT 47 /* hash:<8 hex>:<32 hex>, with the NUL */
+#define TPS_KEY_TEXT 47  /* hash:<8 hex>:<32 hex>, with the NUL */
+#define TPS_KEY_SHOWN 22 /* bytes of it; 32 bits of the hash tell keys apart */
 
 /* The file that was named: @option (--secret) if not NULL, else the environment's TPS_SECRET, else
  * NULL. */

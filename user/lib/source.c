@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Identities. An LPM trie cannot be asked for one exact prefix on every kernel that tps supports,
- * so who must know reads them all.
+ * Source prefixes. An LPM trie cannot be asked for one exact prefix on every kernel that tps
+ * supports, so who must know reads them all.
  */
-#include "identity.h"
+#include "source.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,14 +13,6 @@
 
 #include "caller.h"
 #include "dump.h"
-#include "slot.h"
-
-bool tps_slot_equal(struct tps_slot a, struct tps_slot b)
-{
-	return a.slot == b.slot && a.generation == b.generation;
-}
-
-/* ---- sources */
 
 static struct tps_source4_key key4_of(const struct tps_prefix *prefix)
 {
@@ -54,16 +46,11 @@ static struct tps_prefix prefix_of6(const struct tps_source6_key *key)
 	return prefix;
 }
 
-void tps_sources_free(struct tps_sources *sources)
-{
-	free(sources->prefixes);
-	free(sources->owners);
-}
-
-int tps_sources_dump(const struct tps_gate *gate, struct tps_sources *ret_sources)
+int tps_sources_dump(const struct tps_gate *gate, struct tps_identities *ret_sources)
 {
 	_cleanup_free_ void *keys4 = NULL, *keys6 = NULL, *owners4 = NULL, *owners6 = NULL;
-	_cleanup_(tps_sources_free) struct tps_sources all = {};
+	_cleanup_identities_ struct tps_identities there = {};
+	struct tps_prefix *prefix;
 	size_t count4, count6;
 	int err = tps_dump_read(gate->map_fd[TPS_MAP_sources4], &keys4, &owners4, &count4);
 
@@ -71,20 +58,20 @@ int tps_sources_dump(const struct tps_gate *gate, struct tps_sources *ret_source
 		err = tps_dump_read(gate->map_fd[TPS_MAP_sources6], &keys6, &owners6, &count6);
 	if (err)
 		return err;
-	all.prefixes = calloc(count4 + count6 + 1, sizeof(*all.prefixes));
-	all.owners = calloc(count4 + count6 + 1, sizeof(*all.owners));
-	if (!all.prefixes || !all.owners)
+	there.all = prefix = calloc(count4 + count6 + 1, sizeof(*prefix));
+	there.owners = calloc(count4 + count6 + 1, sizeof(*there.owners));
+	if (!there.all || !there.owners)
 		return -ENOMEM;
-	for (size_t i = 0; i < count4; i++, all.count++) {
-		all.prefixes[all.count] = prefix_of4((struct tps_source4_key *)keys4 + i);
-		all.owners[all.count] = ((struct tps_slot *)owners4)[i];
+	for (size_t i = 0; i < count4; i++, there.count++) {
+		prefix[there.count] = prefix_of4((struct tps_source4_key *)keys4 + i);
+		there.owners[there.count] = ((struct tps_slot *)owners4)[i];
 	}
-	for (size_t i = 0; i < count6; i++, all.count++) {
-		all.prefixes[all.count] = prefix_of6((struct tps_source6_key *)keys6 + i);
-		all.owners[all.count] = ((struct tps_slot *)owners6)[i];
+	for (size_t i = 0; i < count6; i++, there.count++) {
+		prefix[there.count] = prefix_of6((struct tps_source6_key *)keys6 + i);
+		there.owners[there.count] = ((struct tps_slot *)owners6)[i];
 	}
-	*ret_sources = all;
-	all = (struct tps_sources){};
+	*ret_sources = there;
+	there = (struct tps_identities){};
 	return 0;
 }
 
@@ -108,7 +95,7 @@ int tps_source_remove(struct tps_gate *gate, const struct tps_prefix *prefix)
 	return bpf_map_delete_elem(gate->map_fd[TPS_MAP_sources6], &key6);
 }
 
-int tps_sources_put(struct tps_gate *gate, const struct tps_prefix *prefixes,
+int tps_sources_put(struct tps_gate *gate, const void *const *prefixes,
 		    const struct tps_slot *owners, size_t count)
 {
 	_cleanup_free_ struct tps_source4_key *keys4 = calloc(count + 1, sizeof(*keys4));
@@ -121,11 +108,13 @@ int tps_sources_put(struct tps_gate *gate, const struct tps_prefix *prefixes,
 	if (!keys4 || !keys6 || !of4 || !of6)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
-		if (prefixes[i].family == 4) {
-			keys4[count4] = key4_of(&prefixes[i]);
+		const struct tps_prefix *prefix = prefixes[i];
+
+		if (prefix->family == 4) {
+			keys4[count4] = key4_of(prefix);
 			of4[count4++] = owners[i];
 		} else {
-			keys6[count6] = key6_of(&prefixes[i]);
+			keys6[count6] = key6_of(prefix);
 			of6[count6++] = owners[i];
 		}
 	}
@@ -170,91 +159,15 @@ int tps_sources_read(const struct tps_gate *gate, const struct tps_slot *of,
 		     struct tps_prefix **ret_sources, struct tps_slot **ret_owners,
 		     size_t *ret_count)
 {
-	_cleanup_(tps_sources_free) struct tps_sources all = {};
-	size_t count = 0;
-	int err = tps_sources_dump(gate, &all);
+	_cleanup_identities_ struct tps_identities there = {};
+	int err = tps_sources_dump(gate, &there);
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < all.count; i++) {
-		if (of ? !tps_slot_equal(all.owners[i], *of)
-		       : !tps_slot_is_live(gate, all.owners[i]))
-			continue;
-		all.prefixes[count] = all.prefixes[i];
-		all.owners[count++] = all.owners[i];
-	}
-	*ret_sources = TAKE_PTR(all.prefixes);
+	tps_identities_keep(gate, of, sizeof(struct tps_prefix), &there);
+	*ret_sources = TAKE_PTR(there.all);
 	if (ret_owners)
-		*ret_owners = TAKE_PTR(all.owners);
-	*ret_count = count;
-	return 0;
-}
-
-/* ---- keys */
-
-int tps_key_owner(const struct tps_gate *gate, const struct tps_key *key,
-		  struct tps_slot *ret_owner)
-{
-	struct tps_slot owner;
-	int err = bpf_map_lookup_elem(gate->map_fd[TPS_MAP_keys], key, &owner);
-
-	if (err)
-		return err;
-	if (!tps_slot_is_live(gate, owner))
-		return -ENOENT;
-	*ret_owner = owner;
-	return 0;
-}
-
-int tps_key_put(struct tps_gate *gate, const struct tps_key *key, struct tps_slot owner)
-{
-	return bpf_map_update_elem(gate->map_fd[TPS_MAP_keys], key, &owner, BPF_ANY);
-}
-
-int tps_key_remove(struct tps_gate *gate, const struct tps_key *key)
-{
-	int err = bpf_map_delete_elem(gate->map_fd[TPS_MAP_keys], key);
-
-	/* flows remember whose key it was */
-	if (!err)
-		tps_half_store(&gate->control->keys_generation, gate->control->keys_generation + 1);
-	return err;
-}
-
-int tps_keys_sweep(struct tps_gate *gate)
-{
-	_cleanup_free_ void *keys = NULL, *owners = NULL;
-	size_t count = 0;
-	int swept = 0;
-	int err = tps_dump_read(gate->map_fd[TPS_MAP_keys], &keys, &owners, &count);
-
-	for (size_t i = 0; i < count && !err; i++) {
-		if (!tps_slot_is_live(gate, ((struct tps_slot *)owners)[i]))
-			swept += !tps_key_remove(gate, (struct tps_key *)keys + i);
-	}
-	return err ? err : swept;
-}
-
-int tps_keys_read(const struct tps_gate *gate, const struct tps_slot *of, struct tps_key **ret_keys,
-		  struct tps_slot **ret_owners, size_t *ret_count)
-{
-	_cleanup_free_ void *keys = NULL, *owners = NULL;
-	size_t all, count = 0;
-	int err = tps_dump_read(gate->map_fd[TPS_MAP_keys], &keys, &owners, &all);
-	struct tps_key *key = keys;
-	struct tps_slot *owner = owners;
-
-	if (err)
-		return err;
-	for (size_t i = 0; i < all; i++) {
-		if (of ? !tps_slot_equal(owner[i], *of) : !tps_slot_is_live(gate, owner[i]))
-			continue;
-		key[count] = key[i];
-		owner[count++] = owner[i];
-	}
-	*ret_keys = TAKE_PTR(keys);
-	if (ret_owners)
-		*ret_owners = TAKE_PTR(owners);
-	*ret_count = count;
+		*ret_owners = TAKE_PTR(there.owners);
+	*ret_count = there.count;
 	return 0;
 }

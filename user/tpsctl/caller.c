@@ -84,7 +84,7 @@ static const struct option caller_options[] = {
 
 static int source_read(struct given *given, int option, struct tps_why *why)
 {
-	struct tps_sources_change *sources = &given->change.sources;
+	struct tps_list_change *sources = &given->change.sources;
 	bool is_removal = option == OPTION_REMOVE_SOURCE;
 	size_t *count = is_removal ? &sources->remove_count : &sources->add_count;
 	struct tps_prefix **list = is_removal ? &given->remove : &given->add;
@@ -179,7 +179,7 @@ static int key_files_read(struct given *given, struct tps_why *why)
 /* Keys become hashes under the gate's own secret. */
 static int keys_hash(const __u64 secret[2], struct given *given, struct tps_why *why)
 {
-	struct tps_keys_change *keys = &given->change.keys;
+	struct tps_list_change *keys = &given->change.keys;
 
 	given->add_keys = calloc(given->key_word_count + 1, sizeof(*given->add_keys));
 	given->remove_keys = calloc(given->key_word_count + 1, sizeof(*given->remove_keys));
@@ -326,8 +326,7 @@ static int details_add(const struct tps_gate *gate, const struct tps_caller_entr
 		json_array_append_new(sources, json_string(tps_prefix_print(&prefixes[i], text)));
 	for (size_t i = 0; i < key_count && !err; i++) {
 		tps_key_print(&hashes[i], gate->control->secret, hash);
-		json_array_append_new(keys,
-				      json_stringn(hash, 22)); /* 32 bits of it tell keys apart */
+		json_array_append_new(keys, json_stringn(hash, TPS_KEY_SHOWN));
 	}
 	json_object_set_new(ret_object, "sources", sources);
 	json_object_set_new(ret_object, "keys", keys);
