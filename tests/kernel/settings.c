@@ -12,8 +12,10 @@
 #include "ban.h"
 #include "caller.h"
 #include "control.h"
+#include "dump.h"
 #include "gate.h"
 #include "listener.h"
+#include "slot.h"
 #include "text.h"
 #include "tier.h"
 
@@ -261,6 +263,35 @@ static void key_changes_hands(void **state)
 	live_close(&c);
 }
 
+static __u32 entries(enum tps_map map)
+{
+	__u32 count = 0;
+
+	must(tps_dump_count(gate->map_fd[map], &count));
+	return count;
+}
+
+/* As a command leaves it that was killed: the slot is free, and the rest is there. */
+static void what_a_killed_command_left_is_cleared_away(void **state)
+{
+	struct tps_caller_change change = TPS_CALLER_CHANGE_INIT;
+
+	must(change_caller("acme", -1, 5, "203.0.113.0/24", "gold"));
+	must(change_caller("acme", -1, 0, "203.0.114.0/24", NULL));
+	tps_slot_free(gate, slot_of("acme"));
+	assert_int_equal(entries(TPS_MAP_sources4), 2);
+	/* one is written over and one goes */
+	must(change_caller("beta", -1, 2, "203.0.113.0/24", NULL));
+	assert_int_equal(entries(TPS_MAP_sources4), 1);
+	assert_int_equal(gate->control->sources4, 1);
+	spend("203.0.113.1", 2);
+	spend("203.0.114.1", 3);
+	assert_int_equal(entries(TPS_MAP_keys), 1);
+	change.keys.replace = true;
+	must(tps_caller_set(gate, "beta", &change, NULL, &why));
+	assert_int_equal(entries(TPS_MAP_keys), 0);
+}
+
 static void new_limit_without_refill(void **state)
 {
 	must(change_caller("acme", -1, 5, "203.0.113.0/24", NULL));
@@ -334,6 +365,8 @@ int main(void)
 		SETTINGS_CASE("two keys of a caller share its bucket", keys_of_a_caller),
 		SETTINGS_CASE("a key that changes hands is charged to its new caller at once",
 			      key_changes_hands),
+		SETTINGS_CASE("what a killed command left of a caller is cleared away",
+			      what_a_killed_command_left_is_cleared_away),
 		SETTINGS_CASE("a larger limit refills nothing", new_limit_without_refill),
 		SETTINGS_CASE("bans by hand hold, end and are lifted", bans_by_hand),
 		SETTINGS_CASE("pause, observe and delete hold at the next packet",
