@@ -43,6 +43,7 @@ static void size_maps(const struct tps_bpf *gate, const struct harness_sizes *si
 	resize(gate->maps.flows, sizes->flows ? sizes->flows : FLOWS);
 	resize(gate->maps.handshakes, sizes->flows ? sizes->flows : FLOWS);
 	resize(gate->maps.keys, sizes->keys);
+	resize(gate->maps.hosts, sizes->hosts);
 	resize(gate->maps.sources4, sizes->sources);
 	resize(gate->maps.sources6, sizes->sources);
 	resize(gate->maps.bans, sizes->bans);

@@ -31,6 +31,7 @@ struct harness_sizes {
 	__u32 strangers;
 	__u32 flows;
 	__u32 keys;
+	__u32 hosts;
 	__u32 sources;
 	__u32 bans;
 	__u32 spliced;          /* 0: as many as the gate has by itself */

@@ -321,23 +321,26 @@ void harness_add_key(const struct harness *harness, struct tps_slot caller, cons
 void harness_add_name(const struct harness *harness, struct tps_slot caller, const char *name)
 {
 	struct tps_control control = harness_control(harness);
-	const char *hashed = *name == '*' ? name + 1 : name;
 	struct tps_host host = {.slot = caller};
-	char backwards[TPS_HOST_BYTES_MAX + 1];
-	size_t bytes = strlen(hashed);
-	__u32 labels = 0;
+	bool is_suffix = name[0] == '*';
+	const char *hashed = name + is_suffix;
+	size_t len = strlen(hashed);
+	char backwards[TPS_HOST_BYTES_MAX];
 	struct tps_key key;
+	__u32 dots = 0;
 
-	if (bytes > TPS_HOST_BYTES_MAX)
+	if (len > sizeof(backwards))
 		errx(1, "server name '%s'", name);
-	for (size_t i = 0; i < bytes; i++) {
-		backwards[i] = hashed[bytes - 1 - i];
-		labels += hashed[i] == '.';
+	for (size_t i = 0; i < len; i++) {
+		backwards[i] = tolower((unsigned char)hashed[len - 1 - i]);
+		dots += hashed[i] == '.';
 	}
-	siphash_128(control.secret, backwards, bytes, key.hash);
-	snprintf(host.name, sizeof(host.name), "%s", name);
+	for (size_t i = 0; name[i]; i++)
+		host.name[i] = tolower((unsigned char)name[i]);
+	siphash_128(control.secret, backwards, len, key.hash);
 	entry_put(harness->gate->maps.hosts, &key, &host);
-	control.host_depths |= 1 << (hashed == name ? 0 : labels);
+	/* ".example.com" has a dot for each of its labels */
+	control.host_depths |= 1U << (is_suffix ? dots : 0);
 	harness_set_control(harness, &control);
 }
 

@@ -14,6 +14,7 @@
 #include <tps/bucket.h>
 
 #include "dump.h"
+#include "host.h"
 #include "key.h"
 #include "slot.h"
 #include "tier.h"
@@ -125,6 +126,8 @@ int tps_callers_sweep(struct tps_gate *gate)
 					    (struct tps_caller_key *)names + i);
 	}
 	err = tps_keys_sweep(gate);
+	if (err >= 0)
+		err = tps_hosts_sweep(gate);
 	return err < 0 ? err : 0;
 }
 
@@ -288,6 +291,7 @@ int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_cal
 		   bool *ret_changed, struct tps_why *why)
 {
 	_cleanup_(plan_end) struct plan plan = {.name = name};
+	__u32 depths = gate->control->host_depths;
 	struct tps_caller_entry before = {};
 	int err = tps_name_check("caller", name, TPS_NAME_LEN, why);
 
@@ -309,6 +313,7 @@ int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_cal
 		return err;
 	if (ret_changed)
 		*ret_changed = plan.is_new || tps_claims_change(&plan.claims) ||
+			       gate->control->host_depths != depths || /* mended */
 			       memcmp(&plan.record, &before.record, sizeof(before.record)) ||
 			       memcmp(&plan.limit, &before.limit, sizeof(before.limit));
 	return 0;
@@ -316,8 +321,11 @@ int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_cal
 
 int tps_caller_delete(struct tps_gate *gate, const char *name, struct tps_why *why)
 {
-	static const struct tps_caller_change nothing = {
-		.tier = -1, .exempt = -1, .sources.replace = true, .keys.replace = true};
+	static const struct tps_caller_change nothing = {.tier = -1,
+							 .exempt = -1,
+							 .sources.replace = true,
+							 .keys.replace = true,
+							 .hosts.replace = true};
 	_cleanup_(tps_claims_end) struct tps_claims claims = {};
 	struct tps_caller record;
 	int err = record_find(gate, name, &record);

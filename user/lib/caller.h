@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Callers: names, slots, limits and identities (source prefixes and API keys). Knows the order in
- * which a slot is given and taken back, so that the gate never charges one tenant for another.
+ * Callers: names, slots, limits and identities (source prefixes, API keys and TLS server names).
+ * Knows the order in which a slot is given and taken back, so that the gate never charges one
+ * tenant for another.
  */
 #ifndef TPS_CALLER_H
 #define TPS_CALLER_H
 
 #include "gate.h"
+#include "server_name.h"
 #include "text.h"
 
 struct tps_caller_entry {
@@ -26,6 +28,8 @@ struct tps_caller_spec {
 	size_t source_count;
 	const struct tps_key *keys;
 	size_t key_count;
+	const struct tps_server_name *hosts;
+	size_t host_count;
 };
 
 /* A change of one list of identities; @add and @remove are arrays of its own type. */
@@ -47,6 +51,7 @@ struct tps_caller_change {
 	int exempt;                     /* 1, 0, or -1: not given */
 	struct tps_list_change sources; /* struct tps_prefix */
 	struct tps_list_change keys;    /* struct tps_key */
+	struct tps_list_change hosts;   /* struct tps_server_name */
 };
 #define TPS_CALLER_CHANGE_INIT ((struct tps_caller_change){.tier = -1, .exempt = -1})
 
@@ -65,8 +70,8 @@ int tps_caller_set(struct tps_gate *gate, const char *name, const struct tps_cal
 		   bool *ret_changed, struct tps_why *why);
 int tps_caller_delete(struct tps_gate *gate, const char *name, struct tps_why *why);
 
-/* Remove names and keys that lead to no slot any more: what killed commands left. It is done where
- * a map seems full. */
+/* Remove names, keys and server names that lead to no slot any more: what killed commands left. It
+ * is done where a map seems full. */
 int tps_callers_sweep(struct tps_gate *gate);
 
 /* Make @count callers that are not there yet, all or none: everything is checked first. The way to
@@ -85,6 +90,9 @@ int tps_sources_read(const struct tps_gate *gate, const struct tps_slot *of,
 		     size_t *ret_count);
 int tps_keys_read(const struct tps_gate *gate, const struct tps_slot *of, struct tps_key **ret_keys,
 		  struct tps_slot **ret_owners, size_t *ret_count);
+int tps_hosts_read(const struct tps_gate *gate, const struct tps_slot *of,
+		   struct tps_server_name **ret_names, struct tps_slot **ret_owners,
+		   size_t *ret_count);
 
 /* The limit that holds for a caller now: its own, or its tier's. */
 __u64 tps_caller_limit(const struct tps_gate *gate, const struct tps_limit *limit);

@@ -183,7 +183,8 @@ int tps_claims_plan(const struct tps_gate *gate, const char *name, struct tps_sl
 		.name = name,
 		.slot = slot,
 		.of = {[TPS_IDENTITY_SOURCE].change = &change->sources,
-		       [TPS_IDENTITY_KEY].change = &change->keys},
+		       [TPS_IDENTITY_KEY].change = &change->keys,
+		       [TPS_IDENTITY_HOST].change = &change->hosts},
 	};
 	int err = 0;
 

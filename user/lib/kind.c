@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "claim.h"
+#include "host.h"
 #include "key.h"
 #include "secret.h"
 #include "source.h"
@@ -95,6 +96,50 @@ static const char *key_print(const struct tps_gate *gate, const void *key,
 	return ret_text;
 }
 
+/* ---- server names */
+
+static int host_owner(const struct tps_gate *gate, const void *name, struct tps_slot *ret_owner)
+{
+	return tps_host_owner(gate, name, ret_owner);
+}
+
+static int host_put(struct tps_gate *gate, const void *name, struct tps_slot owner)
+{
+	return tps_host_put(gate, name, owner);
+}
+
+static int host_remove(struct tps_gate *gate, const void *name)
+{
+	return tps_host_remove(gate, name);
+}
+
+static enum tps_map host_map(const void *name)
+{
+	return TPS_MAP_hosts;
+}
+
+static const char *host_print(const struct tps_gate *gate, const void *name,
+			      char ret_text[TPS_IDENTITY_TEXT])
+{
+	const struct tps_server_name *host = name;
+
+	return host->text;
+}
+
+/* A killed command may have left a name without its depth, or a depth without a name. */
+static void hosts_after(struct tps_gate *gate, const struct tps_claim *claim)
+{
+	const struct tps_list_change *change = claim->change;
+	const struct tps_server_name *add = change->add;
+
+	if (claim->put_count && !change->replace && !change->remove_count) {
+		for (size_t i = 0; i < change->add_count; i++)
+			tps_host_depth_raise(gate, &add[i]);
+		return;
+	}
+	tps_hosts_sweep(gate); /* if it fails, the gate looks for a depth too many */
+}
+
 const struct tps_kind tps_kinds[TPS_IDENTITY_MAX] = {
 	[TPS_IDENTITY_SOURCE] = {.noun = "source",
 				 .size = sizeof(struct tps_prefix),
@@ -116,4 +161,15 @@ const struct tps_kind tps_kinds[TPS_IDENTITY_MAX] = {
 			      .sweep = tps_keys_sweep,
 			      .map = key_map,
 			      .print = key_print},
+	[TPS_IDENTITY_HOST] = {.noun = "server name",
+			       .size = sizeof(struct tps_server_name),
+			       .dump = tps_hosts_dump,
+			       .owner = host_owner,
+			       .put = host_put,
+			       .remove = host_remove,
+			       .put_all = tps_hosts_put,
+			       .sweep = tps_hosts_sweep,
+			       .map = host_map,
+			       .print = host_print,
+			       .after = hosts_after},
 };

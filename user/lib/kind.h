@@ -9,7 +9,7 @@
 #include "identity.h"
 #include "text.h"
 
-enum tps_identity { TPS_IDENTITY_SOURCE, TPS_IDENTITY_KEY, TPS_IDENTITY_MAX };
+enum tps_identity { TPS_IDENTITY_SOURCE, TPS_IDENTITY_KEY, TPS_IDENTITY_HOST, TPS_IDENTITY_MAX };
 
 #define TPS_IDENTITY_TEXT TPS_PREFIX_TEXT
 

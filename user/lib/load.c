@@ -15,6 +15,7 @@
 
 #include "double.h"
 #include "dump.h"
+#include "host.h"
 #include "kind.h"
 #include "slot.h"
 #include "source.h"
@@ -51,6 +52,9 @@ static size_t spec_list(const struct tps_caller_spec *spec, enum tps_identity id
 	case TPS_IDENTITY_KEY:
 		*ret_them = spec->keys;
 		return spec->key_count;
+	case TPS_IDENTITY_HOST:
+		*ret_them = spec->hosts;
+		return spec->host_count;
 	default:
 		return 0;
 	}
@@ -350,6 +354,7 @@ static void undo(struct tps_gate *gate, const struct load *load)
 	for (size_t i = 0; i < sources->count; i++)
 		tps_source_count(&counts, sources->them[i], -1);
 	tps_source_counts_set(gate, &counts);
+	tps_hosts_sweep(gate);
 }
 
 static int load_write(struct tps_gate *gate, struct load *load)
