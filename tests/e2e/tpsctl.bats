@@ -11,8 +11,8 @@ source "$BATS_TEST_DIRNAME/lab.bash"
 setup_file()
 {
 	open_lab tpsctl
-	attach_gate --capacity callers=4 --capacity keys=4 --capacity sources4=4 \
-		--capacity sources6=4 --capacity bans=4
+	attach_gate --capacity callers=4 --capacity keys=4 --capacity hosts=4 \
+		--capacity sources4=4 --capacity sources6=4 --capacity bans=4
 }
 
 teardown_file()
@@ -62,7 +62,7 @@ settings()
 		tps -j list "$noun" | jq -cS 'map(del(.left, .left_s))'
 	done
 	tps -j list callers | jq -r '.[].name' | while read -r name; do
-		tps -j show caller "$name" | jq -cS '{sources, keys}'
+		tps -j show caller "$name" | jq -cS '{sources, sni, keys}'
 	done
 	tps -j status | jq -cS '[.state, .default_tier, .devices, (.maps | map(del(.entries)))]'
 	entries
@@ -78,7 +78,7 @@ settings_here()
 entries()
 {
 	tps -j status | jq -cS '[.maps[] | select(.name | IN("callers", "limits", "sources4", "sources6",
-		"keys", "bans", "devices", "ports")) | {(.name): .entries}] | add'
+		"keys", "hosts", "bans", "devices", "ports")) | {(.name): .entries}] | add'
 }
 
 # refused STATUS TEXT COMMAND...: it ends so, says this on one line of stderr, and changes nothing.
@@ -116,10 +116,24 @@ unchanged()
 	assert_output ""
 }
 
+# names CALLER
+names()
+{
+	tps -j show caller "$1" | jq -c .sni
+}
+
+# depths: for which server names the gate looks, as control says it.
+depths()
+{
+	bpftool -j map dump pinned "$lab_root/control" | jq '.[0].formatted.value.host_depths'
+}
+
 @test "a command that is repeated changes nothing and says so" {
 	for words in "set tier gold --rate 10/s --burst 20" "set default-tier gold" "pause" \
 		"set listener api --port 80,8080 --protocol http --key-header X-Token" \
 		"set caller acme --tier free --source 192.0.2.0/24 --key-file $BATS_TEST_TMPDIR/first" \
+		"set caller acme --sni api.example.com --sni *.example.com" \
+		"set caller acme --add-sni a.example --remove-sni api.example.com" \
 		"set caller acme --rate 5/s --exempt" "observe api"; do
 		# shellcheck disable=SC2086
 		changed $words
@@ -363,6 +377,23 @@ words_of()
 	tps set caller beta --key-file "$BATS_TEST_TMPDIR/first"
 }
 
+@test "one server name, two claims: the second is refused naming the first" {
+	tps set caller acme --sni api.example.com --sni "*.example.com"
+	refused 1 "caller 'beta': server name 'api.example.com' is of caller 'acme'" \
+		tps set caller beta --sni other.example.com --sni API.Example.com
+	refused 1 "server name '*.example.com' is of caller 'acme'" \
+		tps set caller beta --add-sni "*.EXAMPLE.com"
+	refused 2 "server name 'a.example' is given twice" \
+		tps set caller beta --sni a.example --sni A.example
+	tps set caller beta --sni "*.api.example.com" # below acme's, and its own
+	tps set caller acme --remove-sni api.example.com
+	tps set caller beta --add-sni api.example.com
+	assert_equal "$(names beta)" '["*.api.example.com","api.example.com"]'
+	tps delete caller acme
+	tps set caller gamma --sni "*.example.com"
+	assert_equal "$(names gamma)" '["*.example.com"]'
+}
+
 @test "a list is replaced or edited, not both at once" {
 	local hash
 
@@ -381,6 +412,66 @@ words_of()
 		--key-file "$BATS_TEST_TMPDIR/first" --key-hash "$hash"
 	tps set caller acme --no-sources
 	assert_equal "$(tps -j show caller acme | jq -c .sources)" '[]'
+	tps set caller acme --sni b.example --sni "*.b.example"
+	tps set caller acme --sni b.example --sni a.example
+	tps set caller acme --add-sni c.example --remove-sni b.example --remove-sni nobodys.example
+	assert_equal "$(names acme)" '["a.example","c.example"]'
+	refused 2 "either replaced or edited" tps set caller acme --sni a.example --remove-sni c.example
+	refused 2 "either replaced or edited" tps set caller acme --no-sni --add-sni d.example
+	refused 2 "server name 'a.example' is both added and removed" \
+		tps set caller acme --add-sni a.example --remove-sni A.example
+	changed set caller acme --no-sni
+	unchanged set caller acme --no-sni
+	assert_equal "$(names acme)" '[]'
+}
+
+@test "a server name that is not exactly one is refused, with what is wrong" {
+	local name reason before
+
+	before=$(settings)
+	while read -r reason name; do
+		run --separate-stderr tps set caller acme --sni "$name"
+		assert_equal "$status" 2
+		assert_regex "$stderr" "^tpsctl: server name '.*': ${reason//_/ }"
+		[[ $stderr == *"'$name'"* ]]
+		assert_equal "${#stderr_lines[@]}" 1
+	done <<-'TEXT'
+		expected_a_name_or_ *
+		expected_a_name_or_ *.
+		a_label_is_empty api.example.com.
+		a_label_is_empty .example.com
+		a_label_is_empty api..example.com
+		a_label_is_empty *..example.com
+		'.'_stands_for_all_labels_before_a_suffix *api.example.com
+		'.'_stands_for_all_labels_before_a_suffix api.*.com
+		'.'_stands_for_all_labels_before_a_suffix *.*.com
+		expected_letters,_digits api.example.com:443
+		expected_letters,_digits https://api.example.com
+		expected_letters,_digits api.example.com,www.example.com
+		expected_letters,_digits münchen.example
+		7_labels_behind_'...,_expected_at_most_6 *.a.b.c.d.e.f.g
+	TEXT
+	assert_equal "$(settings)" "$before"
+	refused 2 "server name ''" tps set caller acme --sni ""
+	refused 2 "it has 254 bytes, expected at most 253" \
+		tps set caller acme --sni "$(head -c 254 /dev/zero | tr '\0' a)"
+	refused 2 "it has 254 bytes, expected at most 253" \
+		tps set caller acme --sni "*.$(head -c 253 /dev/zero | tr '\0' a)"
+	tps set caller acme --sni "$(head -c 253 /dev/zero | tr '\0' a)" --sni "*.a.b.c.d.e.f" --sni xn--mnchen-3ya.example
+	assert_equal "$(names acme | jq length)" 3
+}
+
+@test "names are kept in lower case, shown sorted, and counted by status" {
+	tps set caller acme --sni WWW.example.com --sni "*.API.example.com" --sni api.example.com
+	assert_equal "$(names acme)" '["*.api.example.com","api.example.com","www.example.com"]'
+	run tps show caller acme
+	assert_line --regexp '^sni +\*\.api\.example\.com, api\.example\.com, www\.example\.com$'
+	tps set caller beta
+	run tps show caller beta
+	assert_line --regexp '^sni +-$'
+	run tps status
+	assert_line --regexp '^hosts +3 +4$'
+	assert_equal "$(depths)" $((1 | 1 << 3))
 }
 
 @test "a key's hash is the same from a file and by hand, and of one secret only" {
@@ -466,6 +557,15 @@ words_of()
 		tps ban "198.51.100.$i"
 	done
 	refused 1 "the map 'keys' is full" tps set caller c5 --key-file "$BATS_TEST_TMPDIR/first"
+	tps set caller c1 --sni a.example --sni b.example --sni c.example
+	refused 1 "the map 'hosts' is full" tps set caller c5 --sni d.example --sni "*.example"
+	assert_equal "$(depths)" 1
+	refused 1 "the map 'hosts' is full" tps set caller c1 --add-sni d.example --add-sni "*.example"
+	assert_equal "$(depths)" 1
+	tps set caller c5 --sni d.example
+	tps delete caller c1
+	tps set caller c5 --add-sni a.example --add-sni b.example --add-sni "*.example"
+	assert_equal "$(depths)" 3
 	refused 1 "the map 'bans' is full" tps ban 198.51.100.9
 }
 
@@ -888,9 +988,11 @@ epoch()
 
 	for i in $(seq 1 40); do
 		timeout -s KILL "0.0$((i % 30 + 5))" "$tpsctl" set caller acme --source 192.0.2.0/24 \
-			--key-file "$BATS_TEST_TMPDIR/first" || true
-		tps set caller acme --source 192.0.2.0/24 --key-file "$BATS_TEST_TMPDIR/first"
-		assert_equal "$(tps -j show caller acme | jq -c .sources)" '["192.0.2.0/24"]'
+			--key-file "$BATS_TEST_TMPDIR/first" --sni a.example || true
+		tps set caller acme --source 192.0.2.0/24 --key-file "$BATS_TEST_TMPDIR/first" \
+			--sni a.example
+		assert_equal "$(tps -j show caller acme | jq -c '[.sources, .sni]')" \
+			'[["192.0.2.0/24"],["a.example"]]'
 		timeout -s KILL "0.00$((i % 9 + 1))" "$tpsctl" delete caller acme || true
 		tps delete caller acme --if-exists
 	done
@@ -898,7 +1000,123 @@ epoch()
 		tps set caller "c$i" --source "192.0.2.$i"
 	done
 	tps set caller c1 --key-file "$BATS_TEST_TMPDIR/first"
-	assert_equal "$(entries | jq -c '[.callers, .limits, .sources4, .keys]')" '[4,4,4,1]'
+	assert_equal "$(entries | jq -c '[.callers, .limits, .sources4, .keys, .hosts]')" '[4,4,4,1,0]'
+	assert_equal "$(depths)" 0
+}
+
+# depths_there: the depths of the names that are there, whoever has them.
+depths_there()
+{
+	bpftool -j map dump pinned "$lab_root/hosts" | jq -r '.[].formatted.value.name' |
+		awk -F. '{bit[$1 == "*" ? NF - 1 : 0]} END {for (n in bit) sum += 2 ^ n; print sum + 0}'
+}
+
+# killed_at_each START ENDED COMMAND...: tpsctl's command is killed at each of its writes, after the
+# function START laid what stood before; then ENDED looks, runs it again and looks.
+killed_at_each()
+{
+	local points=$BATS_TEST_TMPDIR/points start=$1 ended=$2 call n
+	shift 2
+
+	"$start"
+	points "$tpsctl" "$@" | grep -E '^(bpf|exit_group) ' >"$points"
+	((4 <= $(wc -l <"$points")))
+	while read -r call n; do
+		"$start"
+		killed_before "$call" "$n" "$tpsctl" "$@" 2>/dev/null
+		"$ended" "$@"
+	done <"$points"
+}
+
+one_suffix()
+{
+	tps delete caller acme --if-exists
+	tps set caller acme --sni "*.example"
+}
+
+other_names()
+{
+	# an entry comes before its bit
+	(($(depths) == ($(depths) & $(depths_there))))
+	tps "$@"
+	assert_equal "$(names acme)" '["*.b.example","a.example"]'
+	assert_equal "$(depths)" $((1 | 1 << 2))
+	assert_equal "$(entries | jq .hosts)" 2
+	unchanged "$@"
+}
+
+@test "killed at any of its writes, a command that gives names is ended by the same one" {
+	killed_at_each one_suffix other_names set caller acme --sni a.example --sni "*.b.example"
+}
+
+two_names()
+{
+	tps delete caller beta --if-exists
+	tps set caller acme --sni a.example --sni "*.b.example"
+}
+
+no_names()
+{
+	# the gate looks for what is there
+	(($(depths_there) == ($(depths) & $(depths_there))))
+	tps "$@"
+	assert_equal "$(names acme)" '[]'
+	assert_equal "$(depths)" 0
+	assert_equal "$(entries | jq .hosts)" 0
+	unchanged "$@"
+}
+
+no_caller()
+{
+	tps "$@" --if-exists
+	assert_equal "$(entries | jq -c '[.callers, .hosts]')" '[0,0]'
+	assert_equal "$(depths)" 0
+}
+
+# Another takes the names instead, as soon as they are free.
+another_caller()
+{
+	run tps set caller beta --sni a.example --sni "*.b.example"
+	if ((status)); then
+		assert_output --partial "is of caller 'acme'"
+		assert_equal "$(names acme)" '["*.b.example","a.example"]'
+		no_caller "$@"
+		return
+	fi
+	assert_equal "$(names beta)" '["*.b.example","a.example"]'
+	tps "$@" --if-exists
+	assert_equal "$(entries | jq -c '[.callers, .hosts]')" '[1,2]'
+	assert_equal "$(depths)" $((1 | 1 << 2))
+}
+
+@test "killed at any of its writes, a command that takes names is ended by the same one" {
+	killed_at_each two_names no_names set caller acme --no-sni
+}
+
+@test "killed at any of its writes, a deletion is ended by the same one, and its names are free" {
+	killed_at_each two_names no_caller delete caller acme
+	killed_at_each two_names another_caller delete caller acme
+}
+
+@test "a command that fails at any of its writes has changed no name and no depth" {
+	local call n failures=0 before
+
+	tps set caller acme --sni "*.example"
+	points "$tpsctl" set caller acme --tier free --add-sni a.example --add-sni "*.b.example" |
+		grep bpf >"$BATS_TEST_TMPDIR/points"
+	tps set caller acme --sni "*.example"
+	before=$(settings)
+	while read -r call n; do
+		run strace -o "$BATS_TEST_TMPDIR/calls" -e "trace=$call" -e inject="$call:error=ENOMEM:when=$n" \
+			"$tpsctl" set caller acme --add-sni a.example --add-sni "*.b.example" 3>&-
+		grep -q INJECTED "$BATS_TEST_TMPDIR/calls"
+		assert_failure 1
+		assert_equal "${#lines[@]}" 1
+		assert_equal "$(settings)" "$before"
+		assert_equal "$(depths)" 2
+		failures=$((failures + 1))
+	done <"$BATS_TEST_TMPDIR/points"
+	between 3 "$failures" 20
 }
 
 # le NUMBER: 32 bits as bpftool wants them.

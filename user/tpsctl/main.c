@@ -34,9 +34,10 @@ static const struct verb verbs[] = {
 	 "make or change a listener", set_listener},
 	{"set caller",
 	 "NAME [--tier T] [--rate R | --no-rate] [--burst N] [--exempt | --no-exempt] "
-	 "[--source CIDR]... [--key-file F]... [--key-hash H]... [--add-source CIDR]... "
-	 "[--remove-source CIDR]... [--add-key-file F]... [--add-key-hash H]... "
-	 "[--remove-key-file F]... [--remove-key-hash H]... [--no-sources] [--no-keys]",
+	 "[--source CIDR]... [--add-source CIDR]... [--remove-source CIDR]... [--no-sources] "
+	 "[--sni NAME]... [--add-sni NAME]... [--remove-sni NAME]... [--no-sni] "
+	 "[--key-file F]... [--key-hash H]... [--add-key-file F]... [--add-key-hash H]... "
+	 "[--remove-key-file F]... [--remove-key-hash H]... [--no-keys]",
 	 "make or change a caller", set_caller},
 	{"delete tier", "NAME [--if-exists]", "delete a tier that nobody is in", delete_tier},
 	{"delete listener", "NAME [--if-exists]", "delete a listener: its ports pass untouched",
