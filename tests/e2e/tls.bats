@@ -97,14 +97,19 @@ by_go()
 	lab_run client hey -n 1 -c 1 -t 5 -host "$1" "https://$lab_server4:$tls_port/"
 }
 
-# The browser's own connections go nowhere from here.
+# Its own connections go nowhere from here. What it was told by an alert stands in its log alone.
 by_chromium()
 {
+	rm -rf "$lab_dir/chromium" "$lab_dir/netlog"
 	lab_run client timeout 30 chromium --headless --no-sandbox --disable-gpu \
 		--disable-dev-shm-usage --user-data-dir="$lab_dir/chromium" \
-		--ignore-certificate-errors --disable-background-networking --no-first-run \
+		--ignore-certificate-errors --disable-background-networking --no-first-run --log-net-log="$lab_dir/netlog" \
 		--host-resolver-rules="MAP $1 $lab_server4" --dump-dom \
 		"https://$1:$tls_port/" 2>"$lab_dir/chromium.log"
+	# 2, 49 in base64, and ERR_SSL_PROTOCOL_ERROR
+	if grep -q '"bytes":"AjE="' "$lab_dir/netlog" && grep -q '"net_error":-107' "$lab_dir/netlog"; then
+		echo 'alert 49'
+	fi
 }
 
 # set_mtu BYTES: of both ends; less than IPv6 can live with takes its addresses away.
@@ -248,14 +253,14 @@ assert_refused()
 	assert_refused by_openssl 'SSL alert number 49'
 	assert_refused by_gnutls 'Access was denied'
 	assert_refused by_python 'TLSV1_ALERT_ACCESS_DENIED'
-	assert_refused by_chromium ''
+	assert_refused by_chromium 'alert 49'
 }
 
 @test "a client over its limit is told so by an alert at an MTU of 300" {
 	set_mtu 300
 	assert_refused by_curl 'tlsv1 alert access denied'
 	assert_refused by_gnutls 'Access was denied'
-	assert_refused by_chromium ''
+	assert_refused by_chromium 'alert 49'
 	set_mtu 1500
 }
 
@@ -270,6 +275,43 @@ assert_refused()
 	refute_output --partial 'responses'
 	[[ $(($(metric tps_refusals_total listener=secure refusal=close) - before)) -ge 2000 ]]
 	assert_no_sockets
+}
+
+@test "hellos of a byte a segment are each known, and refused, on many connections at once" {
+	local before
+	before=$(verdicts acme allowed)
+
+	run lab_run client "$programs/trickle" "$lab_server4" "$tls_port" 500 0 "$tls_host"
+	assert_output "answered 500 denied 0 silent 0"
+	assert_equal $(($(verdicts acme allowed) - before)) 500
+	spend
+	before=$(verdicts spent refused)
+	run lab_run client "$programs/trickle" "$lab_server4" "$tls_port" 500 0 spent.example.com
+	assert_output "answered 0 denied 500 silent 0"
+	assert_equal $(($(verdicts spent refused) - before)) 500
+	assert_no_sockets
+}
+
+# With TPS_TRICKLE=10000 they take longer than the 30 s that a hello may: then their source pays.
+@test "as many hellos of a byte a segment as there may be are each paid by somebody" {
+	local before flows=${TPS_TRICKLE:-1000}
+	before=$(unknown)
+
+	run lab_run client "$programs/trickle" "$lab_server4" "$tls_port" "$flows" 0 "$tls_host"
+	assert_equal "$(awk '/^answered/ {print $2 + $4 + $6}' <<<"$output")" "$flows"
+	[[ $(($(unknown) - before)) -ge $flows ]]
+	echo "# $output" | tail -n 1 >&3
+}
+
+@test "hellos that never end are nobody's handshake, and no more than the table holds" {
+	local before flows=${TPS_TRICKLE:-1000}
+	before=$(unknown)
+
+	run lab_run client "$programs/trickle" "$lab_server4" "$tls_port" "$flows" 100 "$tls_host"
+	assert_output "answered 0 denied 0 silent $flows"
+	assert_equal "$(unknown)" "$before"
+	[[ $(tps -j status | jq '.maps[] | select(.name == "flows") | .entries <= .capacity') == true ]]
+	assert_handshake by_curl
 }
 
 @test "by reset a client learns it at once, and by drop it waits" {
