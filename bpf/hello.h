@@ -5,11 +5,10 @@
  * looks like is tls.h's, what a token costs is take.h's.
  *
  * A connection is charged once, when its hello has ended, and bound from then on: what follows
- * passes, a second hello (HelloRetryRequest) too. Until then:
- *   - bytes beyond the next one that the parser wants are dropped, so that the host reads nothing
- *     that was not read in order;
- *   - what the host has not got, and comes again, may not be what was read before: it is read anew,
- *     or charged to the source, and it is paid once more.
+ * passes, a second hello (HelloRetryRequest) too. Until then bytes beyond the next one that the
+ * parser wants are dropped. What the host has not got, and comes again, may not be what was read
+ * before, and the host may have kept bytes behind it: it is paid once more, by its name only where
+ * the segment holds all that the host will read, else by the source.
  */
 #ifndef TPS_BPF_HELLO_H
 #define TPS_BPF_HELLO_H
@@ -123,8 +122,7 @@ __noinline int hello_chunk(struct xdp_md *ctx, struct tls_scan *s, __u32 at)
 /* ---- where a segment stands */
 
 /* A hello that begins with the next byte of the connection. */
-static __always_inline void hello_begin(struct tps_flow *flow, const struct frame *frame,
-					const struct flow_peer *peer)
+static __always_inline void hello_begin(struct tps_flow *flow, const struct flow_peer *peer)
 {
 	dual_memset(&flow->hello, 0, TLS_STATE_BYTES);
 	flow->hello.begin_jiffies = bpf_jiffies64();
@@ -141,6 +139,7 @@ static __always_inline enum hello_fate hello_undecided(struct requests *r,
 
 	r->flow.hello.phase = TLS_DONE;
 	r->flow.hello.reason = reason;
+	r->flow.hello.sent_seq = r->flow.ack_high;
 	r->flow.bound.generation = 0;
 	if (flow_before(r->flow.next_seq, end))
 		r->flow.next_seq = end;
@@ -155,33 +154,39 @@ static __always_inline enum hello_fate hello_undecided(struct requests *r,
  */
 static __always_inline enum hello_fate hello_join(struct requests *r, const struct frame *frame)
 {
-	hello_begin(&r->flow, frame, &r->peer);
+	hello_begin(&r->flow, &r->peer);
 	if (!r->peer.spoke)
 		return hello_undecided(r, frame, TPS_REASON_VOID);
 	r->flow.hello.phase = TLS_DONE;
+	r->flow.hello.sent_seq = r->flow.ack_high;
 	bpf_map_update_elem(&flows, &frame->flow, &r->flow, BPF_ANY);
 	r->reason = TPS_REASON_JOINED;
 	return HELLO_PASS;
 }
 
-/* A proven segment of a flow that is bound. */
+/* A proven segment of a flow that is bound. Its entry moves on: with this ack, and from here on,
+ * the next ones need no proof. */
 static __always_inline enum hello_fate hello_bound(struct requests *r, struct tps_flow *flow,
 						   const struct frame *frame)
 {
 	const struct flow_peer *peer = &r->peer;
 
+	int answered = peer->ack_high != flow->hello.sent_seq;
+
 	/* the host has read the hello, or will before these bytes */
-	if (peer->spoke || !flow_before(peer->received, flow->next_seq) ||
+	if (answered || !flow_before(peer->received, flow->next_seq) ||
 	    !flow_before(frame->seq, flow->next_seq)) {
-		if (flow_before(flow->next_seq, peer->received) || peer->spoke)
+		if (answered || flow_before(flow->next_seq, peer->received))
 			flow->next_seq = peer->received;
+		flow->proven_ack = frame->ack;
 		flow->epoch = r->flow.epoch;
 		flow->syn_seen = 0;
 		r->reason = TPS_REASON_BOUND;
 		return HELLO_PASS;
 	}
 	if (peer->untouched && frame->seq == peer->received) {
-		hello_begin(&r->flow, frame, peer);
+		hello_begin(&r->flow, peer);
+		r->whole = 1;
 		return HELLO_READ;
 	}
 	return hello_undecided(r, frame, TPS_REASON_VOID);
@@ -193,8 +198,13 @@ static __always_inline enum hello_fate hello_open(struct requests *r, struct tps
 {
 	const struct flow_peer *peer = &r->peer;
 
-	if (flow_before(flow->next_seq, peer->received)) /* the host has more than was read */
+	if (flow_before(flow->next_seq, peer->received)) {
+		/* the host has more than was read: while the gate looked away, and it was answered?
+		 */
+		if (flow->epoch != r->flow.epoch && peer->ack_high != flow->ack_high)
+			return hello_join(r, frame);
 		return hello_undecided(r, frame, TPS_REASON_VOID);
+	}
 	if (flow_before(flow->next_seq, frame->seq)) {
 		if (++flow->hello.disorder > HELLO_DISORDER_MAX)
 			return hello_undecided(r, frame, TPS_REASON_LONG_HELLO);
@@ -203,16 +213,26 @@ static __always_inline enum hello_fate hello_open(struct requests *r, struct tps
 	}
 	if (frame->seq == flow->next_seq || peer->received == flow->next_seq)
 		return HELLO_READ;
-	if (peer->untouched && frame->seq == peer->received) {
-		hello_begin(&r->flow, frame, peer);
+	if (peer->untouched && frame->seq == peer->received &&
+	    !flow_before(frame->seq + frame->payload_bytes, flow->next_seq)) {
+		hello_begin(&r->flow, peer);
 		return HELLO_READ;
 	}
 	return hello_undecided(r, frame, TPS_REASON_VOID);
 }
 
+/* Of a transit connection whose entry may have been evicted with its hello open, the first bytes do
+ * not come again: it gets an entry that waits for them, and not for long. */
+static __always_inline void hello_miss(struct requests *r, const struct frame *frame)
+{
+	hello_begin(&r->flow, &r->peer);
+	r->flow.hello.disorder = HELLO_DISORDER_MAX - 4;
+	bpf_map_update_elem(&flows, &frame->flow, &r->flow, BPF_ANY);
+}
+
 /* Where a proven segment stands. @flow is its entry, if it has one, and @r->flow a copy of it. */
 static __always_inline enum hello_fate hello_locate(struct requests *r, struct tps_flow *flow,
-						    const struct frame *frame)
+						    const struct frame *frame, __u32 placement)
 {
 	const struct flow_peer *peer = &r->peer;
 	__u32 end = frame->seq + frame->payload_bytes;
@@ -229,36 +249,59 @@ static __always_inline enum hello_fate hello_locate(struct requests *r, struct t
 		r->reason = TPS_REASON_RESENT;
 		return HELLO_PASS;
 	}
+	if (flow_probes(frame, peer)) { /* taken, if the window moves before the host sees it */
+		r->reason = TPS_REASON_OUT_OF_ORDER;
+		return HELLO_ORDER;
+	}
 	if (known)
 		return hello_open(r, flow, frame);
 	if (!peer->untouched)
 		return hello_join(r, frame);
 	if (flow_before(peer->received, frame->seq)) {
+		if (placement == TPS_PLACEMENT_TRANSIT)
+			hello_miss(r, frame);
 		r->reason = TPS_REASON_OUT_OF_ORDER;
 		return HELLO_ORDER;
 	}
-	hello_begin(&r->flow, frame, peer);
+	hello_begin(&r->flow, peer);
 	return HELLO_READ;
+}
+
+/* Does the connection whose handshake was seen leave begin after what the segment acks? No client
+ * of it sends such a segment, though some hosts take it. */
+static __always_inline int hello_is_before(const struct tps_listener *listener,
+					   const struct frame *frame)
+{
+	struct tps_handshake *handshake;
+
+	if (listener->placement != TPS_PLACEMENT_TRANSIT)
+		return 0;
+	handshake = bpf_map_lookup_elem(&handshakes, &frame->flow);
+	return handshake && flow_before(frame->ack, handshake->server_next);
 }
 
 /* Nothing proves the segment. What may begin a hello is a transaction of the source; what a
  * connection goes on with is not. */
 static __always_inline enum hello_fate hello_unproven(struct xdp_md *ctx, struct requests *r,
-						      struct tps_flow *flow,
+						      const struct tps_listener *listener,
+						      const struct tps_flow *flow,
 						      const struct frame *frame, __u32 reason)
 {
-	__u8 begin[8] = {TLS_HANDSHAKE, 3, 0, 0, 0, TLS_CLIENT_HELLO};
+	__u8 begin[8] = {TLS_HANDSHAKE, 3, 0, 1, 0, TLS_CLIENT_HELLO};
 	__u32 bytes = frame->payload_bytes;
 
 	r->reason = reason;
-	if (flow && flow->hello.phase != TLS_DONE)
-		return HELLO_ORDER; /* the host takes it if its window moves */
+	/* the host takes it if its window moves before it sees it */
+	if (flow && flow->hello.phase != TLS_DONE && reason == TPS_REASON_OUTSIDE_WINDOW)
+		return HELLO_ORDER;
+	if (!flow && hello_is_before(listener, frame))
+		return HELLO_ORDER;
 	if (bytes > HELLO_BEGINS_BYTES)
 		bytes = HELLO_BEGINS_BYTES;
 	dual_opaque(bytes);
 	bytes = ((bytes - 1) & 7) + 1;
 	if (bpf_xdp_load_bytes(ctx, frame->payload_at, begin, bytes) || begin[0] != TLS_HANDSHAKE ||
-	    begin[1] != 3 || begin[5] != TLS_CLIENT_HELLO) {
+	    begin[1] != 3 || ((begin[3] | begin[4]) && begin[5] != TLS_CLIENT_HELLO)) {
 		r->reason = TPS_REASON_JOINED;
 		return HELLO_PASS;
 	}
@@ -296,8 +339,10 @@ static __always_inline void hello_save(const struct frame *frame, struct request
 	}
 	flow->next_seq = r->flow.next_seq;
 	flow->proven_ack = r->flow.proven_ack;
-	flow->ack_high = r->flow.ack_high;
-	flow->server_next = r->flow.server_next;
+	if (r->acks) {
+		flow->ack_high = r->flow.ack_high;
+		flow->server_next = r->flow.server_next;
+	}
 	flow->bound = r->flow.bound;
 	flow->epoch = r->flow.epoch;
 	flow->syn_seen = 0;
@@ -321,8 +366,9 @@ static __always_inline __u32 hello_chunks(struct xdp_md *ctx, struct tls_scan *s
 
 /*
  * Where a segment stands that has payload for tls listener @number and is not known to lie behind
- * its connection's hello. @flow is its entry, or NULL. Returns enum hello_fate. A global function:
- * verified once.
+ * its connection's hello. @flow is its entry, or NULL; of one that is bound it moves on, of one
+ * that is open it counts the disorder, and an old connection gets one. Returns enum hello_fate. A
+ * global function: verified once.
  */
 __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 number)
 {
@@ -341,6 +387,9 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 		return HELLO_PASS;
 	r->listener = number;
 	r->proven = 1;
+	r->whole = 0;
+	r->acks = listener->placement == TPS_PLACEMENT_LOCAL;
+	r->read_seq = frame->seq + 1; /* nothing was read that could be answered */
 	r->peer.state = 0;
 	r->scan.charges = 1;
 	charge = &r->scan.charge[0];
@@ -360,8 +409,9 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 		return HELLO_READ;
 	reason = flow_prove(ctx, listener, frame, flow, &r->peer);
 	if (reason)
-		return hello_unproven(ctx, r, flow, frame, reason);
-	return hello_locate(r, flow, frame);
+		return hello_unproven(ctx, r, listener, flow, frame, reason);
+	r->acks |= r->peer.untouched;
+	return hello_locate(r, flow, frame, listener->placement);
 }
 
 /*
@@ -397,6 +447,8 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
 	r->flow.next_seq = frame->seq + frame->payload_bytes;
 	tls_save(s, &r->flow.hello);
 	if (s->hello.phase != TLS_DONE) {
+		if (r->whole)
+			return hello_undecided(r, frame, TPS_REASON_VOID);
 		if (hello_is_late(&r->flow, settings))
 			return hello_undecided(r, frame, TPS_REASON_LONG_HELLO);
 		hello_save(frame, r, flow);
@@ -405,20 +457,33 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
 	}
 	if (s->hello.reason)
 		return hello_undecided(r, frame, s->hello.reason);
+	r->flow.hello.sent_seq = r->flow.ack_high;
 	if (r->flow.bound.generation)
 		r->scan.charge[0].kind = HTTP_BOUND;
 	return HELLO_CHARGE;
 }
 
-/* Is the segment behind the hello of a connection that is bound? */
+/* A RST of the client's that the server believes (RFC 5961 3.2), as a transit flow's entry tells:
+ * what comes next of the tuple is another connection's. */
+static __always_inline void hello_reset(const struct frame *frame)
+{
+	struct tps_flow *flow = bpf_map_lookup_elem(&flows, &frame->flow);
+
+	if (flow && flow->protocol == TPS_PROTOCOL_TLS && frame->seq == flow->server_next)
+		bpf_map_delete_elem(&flows, &frame->flow);
+}
+
+/* Is the segment behind the hello of a connection that is bound? Without the ack that was proven it
+ * may be another connection's, of the same tuple: of a SYN cookie that is used again. */
 static __always_inline int hello_is_behind(const struct tps_flow *flow, const struct frame *frame,
 					   __u32 epoch)
 {
 	return flow->hello.phase == TLS_DONE && !flow_before(frame->seq, flow->next_seq) &&
-	       !flow->syn_seen && flow->epoch == (__u16)epoch;
+	       frame->ack == flow->proven_ack && !flow->syn_seen && flow->epoch == (__u16)epoch;
 }
 
-/* A segment with payload to tls listener @number; returns the XDP action. */
+/* A segment with payload, or with urgent data announced, to tls listener @number; returns the XDP
+ * action. */
 static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
 {
 	__u32 zero = 0, reason, fate;

@@ -53,6 +53,8 @@ struct requests {
 	__u32 slot;     /* and of whom: TPS_SLOT_STRANGERS, of the source */
 	__u32 read_seq; /* from where on the segment was read */
 	__u32 tainted;  /* flow.tainted, before it was read */
+	__u32 whole;    /* hello.h: what is read ends with the segment, or names nobody */
+	__u32 acks;     /* hello.h: the entry keeps what the proof said */
 	__u32 turned;   /* the server has sent more since the last request that passed */
 	struct refusal refusal;
 	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
@@ -878,8 +880,10 @@ static __always_inline void requests_want_alert(struct requests *r, __u32 refusa
 static __always_inline int requests_may_answer(const struct requests *r, __u32 protocol,
 					       __u32 refusal)
 {
-	return protocol == TPS_PROTOCOL_TLS ||
-	       (requests_is_turn(r) && (refusal == TPS_REFUSAL_RESET || requests_is_http(r)));
+	if (protocol == TPS_PROTOCOL_TLS)
+		return refusal == TPS_REFUSAL_RESET ||
+		       r->scan.charge[0].reason != TPS_REASON_NOT_HELLO;
+	return requests_is_turn(r) && (refusal == TPS_REFUSAL_RESET || requests_is_http(r));
 }
 
 /*

@@ -8,14 +8,15 @@
  *   tls_begin(s, &flow->hello, secret)
  *   for each chunk of at most TLS_CHUNK_MAX bytes, in order:
  *           copy it to s->bytes, set s->chunk_bytes, call tls_read(s); if that returns TLS_PIECES,
- *           call tls_step(s) until it returns 1, at most TLS_STEPS_MAX times in a segment
- *   when s->hello.phase is TLS_DONE: s->hello.reason says why it names nobody, else s->name_bytes
- *           bytes of a name are to be looked up (0: it has none), all of it by tls_hash(s, 0), and
- *           suffixes of it by tls_hash(s, tls_suffix(s, labels))
+ *           call tls_step(s) until it returns 1, at most TLS_STEPS_MAX times
+ *   where s->name_bytes is not 0, the name has come with this segment: look it up now, all of it by
+ *           tls_hash(s, 0), and suffixes of it by tls_hash(s, tls_suffix(s, labels)); it holds when
+ *           the hello has ended well
+ *   when s->hello.phase is TLS_DONE: s->hello.reason says why it names nobody; 0: it ended well
  *   tls_save(s, &flow->hello), or not: until then nothing but *s has changed
  *
- * What follows the hello is not read. A name is told only when the hello has ended and all of its
- * lengths agree, so that whoever reads it strictly reads the same name.
+ * What follows the hello is not read. A hello ends well when all of its lengths agree, so that
+ * whoever reads it strictly reads the same name.
  */
 #ifndef TPS_BPF_TLS_H
 #define TPS_BPF_TLS_H
@@ -38,7 +39,6 @@ enum tls_phase {
 	TLS_NAMES,      /* of server_name: length of the list, type and length of the first name */
 	TLS_NAME,       /* the name itself */
 	TLS_DONE,
-	TLS_PHASE_MAX,
 };
 
 /* tps_hello.flags */
@@ -383,8 +383,10 @@ DUAL_INLINE long tls_arrive(struct tls_scan *s)
 			return tls_fail(s, TPS_REASON_BAD_NAME);
 		s->hello.phase = TLS_EXTENSION;
 	}
-	if (s->hello.hello_bytes || s->hello.phase < TLS_EXTENSIONS)
+	if (s->hello.hello_bytes)
 		return 0;
+	if (s->hello.phase < TLS_EXTENSIONS)
+		return tls_fail(s, TPS_REASON_BAD_HELLO);
 	s->hello.phase = TLS_DONE;
 	return 1;
 }

@@ -140,8 +140,11 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return requests_gate(ctx, frame, number);
 	if (listener->protocol == TPS_PROTOCOL_TLS && !(frame->flags & FRAME_RST) &&
-	    frame->payload_bytes)
+	    (frame->payload_bytes || frame->flags & FRAME_URG))
 		return hello_gate(ctx, frame, number);
+	if (listener->protocol == TPS_PROTOCOL_TLS && frame->flags & FRAME_RST &&
+	    listener->placement == TPS_PLACEMENT_TRANSIT)
+		hello_reset(frame);
 	return count_pass(count_totals(number), TPS_REASON_NO_PAYLOAD);
 }
 

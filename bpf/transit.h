@@ -87,6 +87,8 @@ static __always_inline void transit_leaving(struct frame *frame, __u32 protocol,
 	struct tps_handshake *handshake;
 	struct tps_flow *flow;
 
+	if (frame->flags & FRAME_RST && protocol == TPS_PROTOCOL_TLS)
+		bpf_map_delete_elem(&flows, &key); /* the next one of the tuple is another */
 	if (frame->flags & FRAME_RST || !(frame->flags & FRAME_ACK))
 		return;
 	if (frame->flags & FRAME_SYN) {
@@ -105,16 +107,20 @@ static __always_inline void transit_leaving(struct frame *frame, __u32 protocol,
 		return;
 	}
 	flow = bpf_map_lookup_elem(&flows, &key);
-	if (flow) {
+	if (flow && flow->protocol == protocol) {
 		transit_update(flow, frame);
 		return;
 	}
+	if (flow) /* the listener's protocol has changed */
+		bpf_map_delete_elem(&flows, &key);
 	/* The ACK of a request head whose first part was dropped, or of a FIN, proves no more than
 	 * the handshake did: then the client's first segment makes the entry, from its first byte.
 	 * If the gate saw the handshake and all since, the client sent bytes that did not fit it.
 	 */
+	if (protocol == TPS_PROTOCOL_TLS)
+		return;
 	handshake = bpf_map_lookup_elem(&handshakes, &key);
-	if (protocol == TPS_PROTOCOL_HTTP && (!handshake || handshake->client_next != frame->ack))
+	if (!handshake || handshake->client_next != frame->ack)
 		transit_join(frame, &key,
 			     handshake && handshake->epoch == epoch ? HTTP_VOID : HTTP_JOINED);
 }

@@ -433,6 +433,7 @@ struct tps_hello {
 	__u16 list_bytes; /* of the extension server_name */
 	__u16 zero;
 	__u32 begin_jiffies;                /* the low half: when it began */
+	__u32 sent_seq;                     /* all that the server had to send when it ended */
 	__u8 name[TPS_HOST_BYTES_MAX + 11]; /* with room for an 8-byte store at its end */
 };
 
@@ -600,7 +601,7 @@ TPS_ASSERT_SIZE(tps_stranger, 64);
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_host, 264);
 TPS_ASSERT_SIZE(tps_http, 224);
-TPS_ASSERT_SIZE(tps_hello, 296);
+TPS_ASSERT_SIZE(tps_hello, 300);
 TPS_ASSERT_SIZE(tps_flow, 336);
 TPS_ASSERT_SIZE(tps_answer, 48);
 TPS_ASSERT_SIZE(tps_splice, 144);
