@@ -49,9 +49,11 @@ enum hello_fate {
 
 /* ---- whose name */
 
-/* The caller that has the name from @from on: to @ret. A global function: verified once. */
+/* The caller that has the name from @from on: to @ret. One that has gone has none. A global
+ * function: verified once. */
 __noinline int hello_lookup(struct tls_scan *s, __u32 from, struct tps_slot *ret)
 {
+	struct tps_limit *limit;
 	struct tps_host *host;
 	struct tps_key key;
 
@@ -62,6 +64,9 @@ __noinline int hello_lookup(struct tls_scan *s, __u32 from, struct tps_slot *ret
 	key.hash[1] = s->hash[1];
 	host = bpf_map_lookup_elem(&hosts, &key);
 	if (!host)
+		return 0;
+	limit = bpf_map_lookup_elem(&limits, &host->slot.slot);
+	if (!limit || limit->generation != host->slot.generation)
 		return 0;
 	*ret = host->slot;
 	return 1;

@@ -136,7 +136,7 @@ struct {
 	__type(value, struct tps_slot);
 } keys SEC(".maps");
 
-/* tpsctl; the entry first, then its depth's bit in control; the other way round when it goes */
+/* tpsctl; the entry before its depth's bit in control, and gone before that goes */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
@@ -145,7 +145,7 @@ struct {
 	__type(value, struct tps_host);
 } hosts SEC(".maps");
 
-/* tpsctl; the entry first, then its length's bit in control; the other way round when it goes */
+/* tpsctl; the entry before its length's bit in control, and gone before that goes */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

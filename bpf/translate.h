@@ -107,7 +107,8 @@ static __always_inline __u64 translate_kept_s(const struct tps_splice *splice)
 }
 
 /* The entry's timer: it forgets the entry, or looks again later. */
-static int translate_look(void *map, struct tps_flow_key *key, struct tps_splice *splice)
+static __attribute__((unused)) int translate_look(void *map, struct tps_flow_key *key,
+						  struct tps_splice *splice)
 {
 	/* read first: a segment that comes meanwhile is later */
 	__u64 used = *(volatile __u64 *)&splice->used_jiffies, tick_ns = 0;

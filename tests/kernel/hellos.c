@@ -88,11 +88,17 @@ static void suffix_has_up_to_six_labels(void **state)
 static void name_of_a_caller_that_has_gone_is_nobodys(void **state)
 {
 	struct tps_slot acme = add_named(NAME, 5), next = harness_replace_caller(&h, acme, 0, 0);
+	struct tps_slot rest;
 
 	assert_int_equal(send_hello(&hello), XDP_PASS);
 	assert_caller(next, 0, 0);
 	assert_int_equal(strangers_allowed(), 1);
-	assert_int_equal(harness_notes(&h, TLS, TPS_REASON_STALE_SLOT), 1);
+	assert_int_equal(harness_notes(&h, TLS, TPS_REASON_UNKNOWN_NAME), 1);
+	/* and it hides nobody's suffix */
+	rest = add_named("*.example.com", 5);
+	connect_anew();
+	assert_int_equal(send_hello(&hello), XDP_PASS);
+	assert_caller(rest, 1, 0);
 }
 
 /* ---- once a connection ---- */
@@ -416,13 +422,15 @@ static void listener_that_changes_its_protocol_begins_anew(void **state)
 	harness_set_listener(&h, TLS, &http);
 	assert_int_equal(live_send_text(&c, &h, "GET / HTTP/1.1\r\nHost: "), XDP_PASS);
 	set_tls(TPS_REFUSAL_DROP, TPS_MODE_ENFORCE);
+	assert_int_equal(live_send_text(&c, &h, "api.example.com\r\n\r\n"), XDP_PASS);
+	assert_int_equal(harness_notes(&h, TLS, TPS_REASON_VOID), 1);
 	connect_anew();
 	assert_int_equal(send_hello(&hello), XDP_PASS);
 	assert_caller(acme, 1, 0);
 	harness_set_listener(&h, TLS, &http);
 	connect_anew();
 	assert_int_equal(live_send_text(&c, &h, GET), XDP_PASS);
-	assert_int_equal(strangers_allowed(), 1);
+	assert_int_equal(strangers_allowed(), 2);
 }
 
 /* ---- what names nobody ---- */

@@ -103,6 +103,7 @@ static void each_number_stands_at_its_own_labels(void **state)
 	m->totals[3].notes[TPS_REASON_OUTSIDE_WINDOW] = 14;
 	m->totals[3].notes[TPS_REASON_BARE_LF] = 15;
 	m->totals[3].notes[TPS_REASON_UNKNOWN_KEY] = 16;
+	m->totals[3].notes[TPS_REASON_UNKNOWN_NAME] = 17;
 	m->callers[0].verdicts[TPS_VERDICT_BANNED] = 17;
 	m->stranger[TPS_VERDICT_REFUSED] = 18;
 	assert_line(
@@ -114,6 +115,7 @@ static void each_number_stands_at_its_own_labels(void **state)
 	assert_line(m, "tps_unproven_total{listener=\"api\",reason=\"outside_window\"} 14");
 	assert_line(m, "tps_undecided_total{listener=\"api\",reason=\"bare_lf\"} 15");
 	assert_line(m, "tps_unknown_keys_total{listener=\"api\"} 16");
+	assert_line(m, "tps_unknown_names_total{listener=\"api\"} 17");
 	assert_line(m, "tps_caller_transactions_total{caller=\"acme\",verdict=\"banned\"} 17");
 	assert_line(m,
 		    "tps_caller_transactions_total{caller=\"_stranger\",verdict=\"refused\"} 18");

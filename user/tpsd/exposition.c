@@ -197,6 +197,8 @@ static void noted(FILE *out, const struct metrics *m)
 	notes(out, m, "tps_undecided_total", TPS_CLASS_undecided);
 	head(out, "tps_unknown_keys_total", "counter", "API keys that no caller has.");
 	note(out, m, "tps_unknown_keys_total", TPS_REASON_UNKNOWN_KEY);
+	head(out, "tps_unknown_names_total", "counter", "Server names that no caller has.");
+	note(out, m, "tps_unknown_names_total", TPS_REASON_UNKNOWN_NAME);
 	head(out, "tps_stale_slots_total", "counter", "Identities met of callers that have gone.");
 	note(out, m, "tps_stale_slots_total", TPS_REASON_STALE_SLOT);
 }
