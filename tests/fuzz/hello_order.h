@@ -152,21 +152,46 @@ static inline void order_bend(struct order *o)
 	}
 }
 
-static inline void order_hello(struct order *o)
+/* What comes before the extensions; here and there, half a cipher suite or no compression method.
+ */
+static inline void order_begin(struct order *o)
 {
-	uint32_t session = order_next(o) % 36, ciphers = 2 * order_next(o);
+	uint32_t first = order_next(o), session = first % 36;
+	struct hello *h = &o->hello;
 
-	hello_open(&o->hello, session, ciphers);
+	hello_open(h, session, 2 * order_next(o) + (first / 36 == 6));
 	o->lengths = 0;
 	order_length(o, 8); /* of the message */
 	order_length(o, HELLO_SESSION_AT);
-	order_length(o, HELLO_SESSION_AT + session + 2);
-	order_length(o, o->hello.len - 2); /* of the compression methods */
-	order_length(o, o->hello.len + 1); /* of all extensions, when there are any */
+	order_length(o, HELLO_SESSION_AT + session + 2); /* of the cipher suites */
+	order_length(o, h->len - 2);                     /* of the compression methods */
+	if (first / 36 == 5) {
+		h->bytes[h->len - 2] = 0;
+		h->len--;
+		hello_close(h);
+	}
+	order_length(o, h->len + 1); /* of all extensions, when there are any */
+}
+
+/* The message ends where one of its numbers stands, and says so. */
+static inline void order_end(struct order *o)
+{
+	uint32_t how = order_next(o);
+
+	if (!(how & 1) || o->length_at[how / 2 % o->lengths] >= o->hello.len)
+		return;
+	o->hello.len = o->length_at[how / 2 % o->lengths];
+	hello_number(o->hello.bytes + 6, o->hello.len - HELLO_BODY_AT, 3);
+}
+
+static inline void order_hello(struct order *o)
+{
+	order_begin(o);
 	while (order_extension(o))
 		;
 	order_fill(o);
 	order_bend(o);
+	order_end(o);
 }
 
 /* ---- the stream */
@@ -174,25 +199,23 @@ static inline void order_hello(struct order *o)
 /* Something in the header of a record of @bytes. */
 static inline void order_bend_header(uint8_t *header, size_t bytes, uint32_t how, uint32_t by)
 {
-	switch (how % 8) {
+	switch (how) {
 	case 5:
-		hello_number(header + 3, 0, 2);
-		break;
-	case 6:
 		hello_number(header + 3, 16384 + by % 2, 2);
 		break;
-	case 7:
+	case 6:
 		hello_number(header + 3, by & 1 ? bytes - 1 : bytes + 1, 2);
 		break;
 	default:
-		header[how % 8] = by;
+		header[how % 5] = by;
 	}
 }
 
-/* Into records of one size or of any, of which one may have another header. */
+/* Into records of one size or of any, of which one may have another header, or be empty. */
 static inline void order_record(struct order *o, struct stream *ret)
 {
-	uint32_t how = order_next(o), odd = order_next(o), bent = order_next(o), by = order_next(o);
+	uint32_t how = order_next(o), odd = order_next(o), bent = order_next(o) % 8;
+	uint32_t by = order_next(o);
 	size_t size = how & 1 ? 1 + order_next(o) : 16384;
 
 	ret->len = 0;
@@ -202,9 +225,11 @@ static inline void order_record(struct order *o, struct stream *ret)
 
 		if (bytes > o->hello.len - at)
 			bytes = o->hello.len - at;
+		if (!odd && how & 4 && bent == 7)
+			bytes = 0;
 		memcpy(to, o->hello.bytes, 3);
 		hello_number(to + 3, bytes, 2);
-		if (!odd && how & 4)
+		if (!odd && how & 4 && bent != 7)
 			order_bend_header(to, bytes, bent, by);
 		memcpy(to + 5, o->hello.bytes + at, bytes);
 		ret->len += 5 + bytes;

@@ -113,7 +113,7 @@ static int field(struct reader *r, size_t bytes, uint64_t *ret)
 	uint64_t value = 0;
 
 	if (bytes > r->end - r->at) {
-		r->told.early = r->at == r->len;
+		r->told.early = !are(r, FIELD, 1);
 		return nobody(r, TPS_REASON_BAD_HELLO);
 	}
 	if (!are(r, FIELD, bytes))

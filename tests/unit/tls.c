@@ -357,6 +357,7 @@ static void a_hello_that_ends_in_any_field_is_undecided(void **state)
 
 		hello_number(hello.bytes + 6, bytes, 3);
 		assert_int_equal(named(*state, &hello) != NULL, plain);
+		assert_int_equal(((struct tls_stream *)*state)->hello.phase, TLS_DONE);
 	}
 }
 
