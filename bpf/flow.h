@@ -178,7 +178,7 @@ enum flow_stand {
 static __always_inline enum flow_stand flow_stand(const struct flow_peer *peer,
 						  const struct frame *frame)
 {
-	if (peer->state == FLOW_NEW_SYN_RECV)
+	if (peer->state == FLOW_NEW_SYN_RECV || peer->state == FLOW_LISTEN)
 		return FLOW_LATE;
 	if (peer->state != FLOW_ESTABLISHED || peer->ack_high != frame->ack ||
 	    peer->sent != frame->ack)

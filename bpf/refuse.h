@@ -6,7 +6,8 @@
  * An answer is given in one of two ways. On a spliced connection whose socket stands still and
  * knows that the client acked all it sent, the packet becomes the answer and goes back at once
  * (XDP_TX). Else the packet goes on as one byte that the server has already: it carries the
- * client's ack, and the ACK that it draws becomes the answer (respond.h).
+ * client's ack, and the ACK that it draws becomes the answer (respond.h). Where the handshake's ACK
+ * was lost, it goes on as that.
  */
 #ifndef TPS_BPF_REFUSE_H
 #define TPS_BPF_REFUSE_H
@@ -156,6 +157,18 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	return count_tx(count_totals(refusal->listener), refusal->reason);
 }
 
+/*
+ * Is the handshake's last ACK lost, as far as can be told? As a rule it comes in one batch with the
+ * request and has made the socket before the host reads what is left of that. But a request that
+ * comes again finds it still missing; and behind a SYN cookie nothing is sent again but requests.
+ */
+static __always_inline int refuse_opens(const struct tps_splice *splice,
+					const struct flow_peer *peer, const struct frame *frame)
+{
+	return peer->state == FLOW_LISTEN ||
+	       (peer->state == FLOW_NEW_SYN_RECV && splice->want_seq == frame->seq);
+}
+
 /* Refuses the segment with an answer. @peer is what proved it, if that was asked anew. Returns the
  * XDP action, or -1 when it cannot be and the packet is as it was. @frame is of the map: 6.1 takes
  * no argument's memory for a key ("R2 type=mem expected=fp"). */
@@ -165,6 +178,7 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	struct tps_splice *splice;
 	struct tps_totals *of;
 	enum flow_stand stand;
+	int opens;
 
 	if (frame->unacked || (!peer->state && flow_read_host(ctx, frame, peer)))
 		return -1;
@@ -187,9 +201,12 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 		}
 		refusal->answer.form = form;
 	}
+	opens = refuse_opens(splice, peer, frame);
 	refuse_want(ctx, splice, frame, refusal);
-	/* not the byte before the request: that one may never come, as it was */
-	if (reply_shrink(ctx, frame, peer->received - 1, 1, FRAME_ACK))
+	/* not the byte before the request: that one may never come, as it was. A connection request
+	 * takes no ack from a byte that is outside its window (Linux: tcp_check_req()): it gets the
+	 * bare ACK that it waits for, and the request when it comes next finds a socket. */
+	if (reply_shrink(ctx, frame, peer->received - !opens, !opens, FRAME_ACK))
 		return count_drop(of, TPS_REASON_NO_SPLICE);
 	return count_pass(of, refusal->reason);
 }

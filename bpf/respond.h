@@ -201,6 +201,22 @@ static __always_inline int respond_fits(struct __sk_buff *skb, const struct fram
 	       frame->seq == want->ack && frame->ack == want->seq;
 }
 
+/*
+ * Is it the ACK by which a connection request, which has no socket yet, turns down the byte that
+ * stood for the request? It tells the client nothing but a time, and must not leave: Linux (since
+ * 6.15) takes no ACK of the handshake that echoes another time than the SYN-ACK's.
+ */
+static __always_inline int respond_is_turned_down(struct __sk_buff *skb, const struct frame *frame,
+						  const struct respond_want *want)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	/* its sender is the listener or a socket of the kernel's own, where there is any */
+	return (!sk || sk->state == FLOW_LISTEN || sk->state == FLOW_CLOSE) &&
+	       frame->seq == want->ack && frame->ack == want->seq;
+}
+
 static __always_inline void respond_read(struct tps_splice *splice, struct respond_want *ret)
 {
 	bpf_spin_lock(&splice->lock);
@@ -253,7 +269,7 @@ static __always_inline int respond_body(struct __sk_buff *skb, const struct fram
 enum respond_outcome {
 	RESPOND_NOT,  /* an ACK like others */
 	RESPOND_DONE, /* it is the answer now */
-	RESPOND_TORN, /* it is half an answer: not to be sent */
+	RESPOND_TORN, /* it is half an answer, or none of a socket's: not to be sent */
 };
 
 /* The packet's stations, addresses and ports the other way round: no sum changes. Not 0: it is
@@ -345,9 +361,11 @@ __noinline int respond(struct __sk_buff *skb)
 	if (!splice || splice->ifindex != skb->ifindex)
 		return RESPOND_NOT;
 	respond_read(splice, want);
+	again = want->want == TPS_WANT_AGAIN;
+	if (want->want && !again && respond_is_turned_down(skb, frame, want))
+		return RESPOND_TORN;
 	if (want->want == TPS_WANT_RESET)
 		return respond_fits(skb, frame, want, 0, &shift) ? respond_reset(skb) : RESPOND_NOT;
-	again = want->want == TPS_WANT_AGAIN;
 	bytes = respond_text(r, &want->answer);
 	if (!want->want || !bytes || (again && bytes != want->answer.bytes) ||
 	    (!again && !respond_fits(skb, frame, want, bytes, &shift)))

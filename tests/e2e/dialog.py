@@ -18,6 +18,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -67,6 +68,11 @@ class Dialog:
     def close(self):
         self.sock.close()
         self.sock = None
+
+    def resent(self):
+        """Segments that were sent again so far (tcpi_total_retrans, linux/tcp.h)."""
+        return struct.unpack_from("I", self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO,
+                                                            104), 100)[0]
 
     def receive(self):
         try:
@@ -136,6 +142,7 @@ class Dialog:
         pad = f"X-Pad: {'p' * draw.randrange(600)}\r\n" if draw.random() < 0.5 else ""
         request = f"{method} {path} HTTP/1.1\r\nHost: a\r\n{ranged}{pad}X-API-Key: {key}\r\n\r\n"
         self.count["asked"] += 1
+        resent = self.resent()
         try:
             self.sock.sendall(request.encode())
             closes = self.answer(method, key, want, where)
@@ -146,7 +153,8 @@ class Dialog:
         except OSError as error:
             raise Fault("broken", str(error)) from None
         except Fault as fault:
-            raise Fault(fault.args[0], f"{fault.args[1]}; asked {request[:160]!r}") from None
+            raise Fault(fault.args[0], f"{fault.args[1]}; sent again {self.resent() - resent} times;"
+                                       f" asked {request[:160]!r}") from None
 
     def ends(self):
         """The answer said that it is the connection's last."""

@@ -22,6 +22,8 @@ struct wire {
 	__u32 late_ifindex;
 	__s32 lose_refusals; /* this many segments that begin with a 429's status line */
 	__s32 lose_payloads; /* this many segments with any payload */
+	__s32 lose_acks;     /* this many that are an ACK and nothing else */
+	__u32 zero;
 	__u64 lost;
 	__u64 doubled;
 	__u64 late;
@@ -34,6 +36,7 @@ struct {
 	__type(value, struct wire);
 } wire SEC(".maps");
 
+#define WIRE_ACK 0x10 /* of TCP's flags */
 #define WIRE_COPY 0x77697265 /* a mark: has been through here */
 
 static __always_inline int wire_chance(__u32 permille)
@@ -42,12 +45,13 @@ static __always_inline int wire_chance(__u32 permille)
 }
 
 /* Where the payload begins, or 0: no TCP, or none. */
-static __always_inline __u32 wire_payload(struct __sk_buff *skb)
+static __always_inline __u32 wire_payload(struct __sk_buff *skb, __u8 *ret_flags)
 {
 	__u32 at = ETH_HLEN, ip_bytes;
 	__u8 first, doff;
 	__u16 length;
 
+	*ret_flags = 0;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		if (bpf_skb_load_bytes(skb, at, &first, 1) ||
 		    bpf_skb_load_bytes(skb, at + 2, &length, 2))
@@ -62,7 +66,8 @@ static __always_inline __u32 wire_payload(struct __sk_buff *skb)
 	} else {
 		return 0;
 	}
-	if (bpf_skb_load_bytes(skb, at + 12, &doff, 1))
+	if (bpf_skb_load_bytes(skb, at + 12, &doff, 1) ||
+	    bpf_skb_load_bytes(skb, at + 13, ret_flags, 1))
 		return 0;
 	at += (doff >> 4) * 4;
 	return at < ETH_HLEN + ip_bytes ? at : 0;
@@ -80,11 +85,12 @@ static __always_inline int wire_refusal(struct __sk_buff *skb, __u32 at)
 static __always_inline int wire_pass(struct __sk_buff *skb, __u32 way, __u64 flags, int lost)
 {
 	struct wire *w = bpf_map_lookup_elem(&wire, &way);
+	__u8 tcp_flags;
 	__u32 at;
 
 	if (!w || skb->mark == WIRE_COPY)
 		return TC_ACT_OK;
-	at = wire_payload(skb);
+	at = wire_payload(skb, &tcp_flags);
 	if (w->lose_refusals > 0 && wire_refusal(skb, at)) {
 		__sync_fetch_and_add(&w->lose_refusals, -1);
 		__sync_fetch_and_add(&w->lost, 1);
@@ -92,6 +98,11 @@ static __always_inline int wire_pass(struct __sk_buff *skb, __u32 way, __u64 fla
 	}
 	if (w->lose_payloads > 0 && at) {
 		__sync_fetch_and_add(&w->lose_payloads, -1);
+		__sync_fetch_and_add(&w->lost, 1);
+		return lost;
+	}
+	if (w->lose_acks > 0 && !at && tcp_flags == WIRE_ACK) {
+		__sync_fetch_and_add(&w->lose_acks, -1);
 		__sync_fetch_and_add(&w->lost, 1);
 		return lost;
 	}

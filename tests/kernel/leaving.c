@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -98,6 +99,33 @@ static void connection_without_an_answer_yet_is_not_touched(void **state)
 	leaves(&packet);
 	assert_identical();
 	assert_int_equal(splice_now().want, TPS_WANT_ANSWER);
+}
+
+static void want_the_next(struct tps_splice *splice)
+{
+	struct packet next = live_packet(&c);
+
+	want_the_first(splice);
+	splice->want_seq = next.seq;
+	splice->want_ack = next.ack;
+}
+
+/* A connection request has no socket that could send. What it says of other bytes may be news. */
+static void ack_without_a_socket_to_the_byte_that_was_sent_does_not_leave(void **state)
+{
+	struct packet packet = server_says(NULL);
+
+	splice_open_as(want_the_next);
+	turned_write(&packet);
+	assert_int_equal(harness_turn_egress(&h, t.frame, &t.len), TC_ACT_SHOT);
+	assert_int_equal(splice_now().want, TPS_WANT_ANSWER);
+	packet.seq++;
+	leaves(&packet);
+	assert_identical();
+	packet.seq--;
+	packet.ack--;
+	leaves(&packet);
+	assert_identical();
 }
 
 /* What the client knows of before the answer keeps its place, and never the answer's. */
@@ -654,6 +682,47 @@ static void ack_of_another_connection_is_no_answer(void **state)
 	assert_int_equal(harness_refusals(&h, HTTP, TPS_REFUSAL_ANSWER, TPS_REASON_LIMIT), 0);
 }
 
+/* Has the host said anything on the connection? */
+static bool host_spoke(const struct live *live)
+{
+	struct pollfd sent = {.fd = tap, .events = POLLIN};
+	struct sockaddr_ll way;
+
+	while (poll(&sent, 1, 100) == 1) {
+		socklen_t len = sizeof(way);
+		ssize_t got =
+			recvfrom(tap, t.frame, sizeof(t.frame), 0, (struct sockaddr *)&way, &len);
+
+		if (way.sll_pkttype == PACKET_OUTGOING && wire_read(t.frame, got, &t.now) &&
+		    t.now.source_port == HTTP_PORT && t.now.destination_port == live->client_port &&
+		    !(t.now.flags & PACKET_SYN))
+			return true;
+	}
+	return false;
+}
+
+/* The handshake's ACK is lost: what the host has to say of the byte would spoil the next. */
+static void half_open_connection_says_nothing_of_the_byte(void **state)
+{
+	struct live remote;
+	struct packet packet = live_half_open(&remote, "198.18.0.13", SERVER, HTTP_PORT);
+
+	packet.payload = GET;
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_int_equal(t.now.payload_bytes, 1);
+	deliver();
+	assert_false(host_spoke(&remote));
+	/* where no answer is wanted, it does */
+	packet = live_half_open(&remote, "198.18.0.13", SERVER, HTTP_PORT);
+	packet.seq--;
+	packet.payload = "";
+	packet.payload_bytes = 1;
+	turned_write(&packet);
+	deliver();
+	assert_true(host_spoke(&remote));
+	live_close(&remote);
+}
+
 /* Answered by the server's ACK, then at once, then served: each byte at its place at both ends. */
 static void request_behind_answers_reaches_the_server_whole(void **state)
 {
@@ -742,6 +811,8 @@ int main(void)
 			     other_connections_are_not_touched),
 		LEAVING_CASE("a connection whose first answer is still wanted is not touched",
 			     connection_without_an_answer_yet_is_not_touched),
+		LEAVING_CASE("an ACK without a socket, to the byte that was sent, does not leave",
+			     ack_without_a_socket_to_the_byte_that_was_sent_does_not_leave),
 		LEAVING_CASE("stale bytes of the server's never get the new count",
 			     stale_bytes_never_get_the_new_count),
 		LEAVING_CASE("a request is acked by its answer alone until that was acked",
@@ -782,6 +853,8 @@ int main(void)
 			  request_that_passes_meanwhile_has_no_answer),
 		REAL_CASE("an ACK of another connection is no answer",
 			  ack_of_another_connection_is_no_answer),
+		REAL_CASE("a connection that is half open says nothing of that byte",
+			  half_open_connection_says_nothing_of_the_byte),
 		REAL_CASE("a request behind 21 answers reaches the server whole, and its response "
 			  "the client",
 			  request_behind_answers_reaches_the_server_whole),

@@ -6,6 +6,7 @@
 #include "lib/far.h"
 #include "lib/refused.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 /* ---- the first answer of a connection is asked for ---------------------------------------------
@@ -183,6 +184,60 @@ static void request_on_a_new_socket_is_not_answered_before_its_handshake(void **
 	/* neither with an ack that the SYN-ACK does not bear out */
 	packet.ack++;
 	dropped(&packet);
+	live_close(&remote);
+}
+
+/* The refused request became the handshake's last ACK, which makes the host's socket: when it comes
+ * next, it is one of an open connection. */
+static void assert_opens(const struct packet *packet, struct live *remote)
+{
+	struct pollfd made = {.fd = http_listener, .events = POLLIN};
+	struct tps_splice splice;
+
+	assert_same_way();
+	assert_int_equal(t.now.seq, t.was.seq);
+	assert_int_equal(t.now.ack, t.was.ack);
+	assert_int_equal(t.now.flags, PACKET_ACK);
+	assert_int_equal(t.now.window, t.was.window);
+	assert_int_equal(t.now.payload_bytes, 0);
+	live_receive(t.frame, t.len);
+	assert_int_equal(poll(&made, 1, 2000), 1);
+	remote->server = accept(http_listener, NULL, NULL);
+	assert_true(remote->server >= 0);
+	expect_turn(packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_int_equal(t.now.seq, t.was.seq - 1);
+	assert_int_equal(t.now.payload_bytes, 1);
+	assert_true(harness_splice(&h, packet, &splice));
+	assert_int_equal(splice.want, TPS_WANT_ANSWER);
+	assert_int_equal(splice.want_seq, t.was.seq);
+}
+
+/* The host's connection request takes no ack from a byte that it has (Linux: tcp_check_req()). */
+static void request_sent_again_ends_a_handshake_whose_ack_was_lost(void **state)
+{
+	struct live remote;
+	struct packet packet = live_half_open(&remote, "198.18.0.11", SERVER, HTTP_PORT);
+
+	packet.payload = GET_LONG;
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_int_equal(t.now.payload_bytes, 1);
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_opens(&packet, &remote);
+	live_close(&remote);
+}
+
+/* Nor does the host send its SYN-ACK again. */
+static void request_on_a_syn_cookie_ends_the_handshake(void **state)
+{
+	struct live remote;
+	struct packet packet;
+
+	live_use_cookies(true);
+	packet = live_half_open(&remote, "198.18.0.12", SERVER, HTTP_PORT);
+	live_use_cookies(false);
+	packet.payload = GET_LONG;
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_opens(&packet, &remote);
 	live_close(&remote);
 }
 
@@ -792,6 +847,10 @@ int main(void)
 		REFUSED_CASE("a request right behind the SYN-ACK waits for the server's ACK, and a "
 			     "forged one is dropped",
 			     request_on_a_new_socket_is_not_answered_before_its_handshake),
+		REFUSED_CASE("a refused request that comes again ends a handshake whose ACK was lost",
+			     request_sent_again_ends_a_handshake_whose_ack_was_lost),
+		REFUSED_CASE("a refused request that answers a SYN cookie ends the handshake",
+			     request_on_a_syn_cookie_ends_the_handshake),
 		REFUSED_CASE("an answer is wanted no more once the request passes",
 			     answer_is_wanted_no_more_once_the_request_passes),
 		REFUSED_CASE("a full table refuses by drop, and forgets nobody",

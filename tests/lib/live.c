@@ -172,6 +172,18 @@ static bool is_syn_ack(const struct live *live, const __u8 *frame, ssize_t len, 
 	return ntohs(port_be) == live->client_port;
 }
 
+void live_receive(const __u8 *frame, size_t len)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+
+	memcpy(&to.sin_addr, frame + ETH_HLEN + 16, 4);
+	if (raw < 0 || sendto(raw, frame + ETH_HLEN, len - ETH_HLEN, 0, (struct sockaddr *)&to,
+			      sizeof(to)) < 0)
+		err(1, "a raw socket");
+	close(raw);
+}
+
 struct packet live_half_open(struct live *ret_live, const char *client, const char *server,
 			     __u16 port)
 {
@@ -194,26 +206,21 @@ struct packet live_half_open(struct live *ret_live, const char *client, const ch
 	};
 	struct timeval patience = {.tv_sec = 2};
 	int tap = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
-	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	__u8 frame[PACKET_BYTES_MAX];
 	size_t len = packet_write(&syn, frame);
-	union address address;
 	__u32 seq = 0;
 	ssize_t got;
 
-	if (tap < 0 || raw < 0)
-		err(1, "raw sockets");
+	if (tap < 0)
+		err(1, "a raw socket");
 	setsockopt(tap, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (sendto(raw, frame + 14, len - 14, 0, &address.any, make_address(server, 0, &address)) <
-	    0)
-		err(1, "a SYN to %s", server);
+	live_receive(frame, len);
 	do {
 		got = recv(tap, frame, sizeof(frame), 0);
 		if (got < 0)
 			err(1, "no SYN-ACK from %s port %u", server, port);
 	} while (!is_syn_ack(&live, frame, got, &seq));
 	close(tap);
-	close(raw);
 	*ret_live = live;
 	return (struct packet){
 		.source = client,

@@ -43,6 +43,8 @@ void live_close(struct live *live);
 #define LIVE_REMOTE "198.18.0.0/15"
 struct packet live_half_open(struct live *ret_live, const char *client, const char *server,
 			     __u16 port);
+/* The host receives @frame as the gate left it, of IPv4 from that client. */
+void live_receive(const __u8 *frame, size_t len);
 /* Whether listeners answer by SYN cookies always (as under a flood), or only when they must. */
 void live_use_cookies(bool always);
 
