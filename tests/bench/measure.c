@@ -16,6 +16,8 @@
 
 #include "tests/bench/bench.skel.h"
 
+int measure_rounds = ROUNDS;
+
 /* Nanoseconds a run of @times; exits when the last one came to something else than @action. */
 static __u32 run(const struct path *path, int program, __u32 times, int action)
 {
@@ -68,18 +70,18 @@ double measure_median(const struct path *path, const struct path *floor)
 {
 	double values[ROUNDS];
 
-	for (int round = 0; round < ROUNDS; round++)
+	for (int round = 0; round < measure_rounds; round++)
 		values[round] = path->ns[round] / (floor ? (double)floor->ns[round] : 1.0);
-	qsort(values, ROUNDS, sizeof(*values), compare);
-	return values[ROUNDS / 2];
+	qsort(values, measure_rounds, sizeof(*values), compare);
+	return values[measure_rounds / 2];
 }
 
 void measure_all(struct stage *stage, struct path *paths, size_t count, size_t floor)
 {
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < measure_rounds; round++) {
 		for (size_t i = 0; i < count; i++) {
 			if (!stage->quiet)
-				fprintf(stderr, "\r\033[K%d/%d %s", round + 1, ROUNDS,
+				fprintf(stderr, "\r\033[K%d/%d %s", round + 1, measure_rounds,
 					paths[i].name);
 			paths[i].ns[round] = measure(stage, &paths[i]);
 		}

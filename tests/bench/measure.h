@@ -12,6 +12,7 @@
 
 /* Many short batches: one that was preempted is an outlier, which the median does not see. */
 #define ROUNDS 21
+#define QUICK_ROUNDS 11
 #define WARM_UP 1000
 #define RUNS 50000
 #define TRIES_MAX 12
@@ -32,8 +33,11 @@ struct path {
 	int tries;
 };
 
-/* One more try: all paths in turn, ROUNDS times, as ratios to paths[@floor]. Exits when one comes
- * to another action than it should, or the gate meets an internal error. */
+/* How many batches a path gets: ROUNDS, or fewer. */
+extern int measure_rounds;
+
+/* One more try: all paths in turn, measure_rounds times, as ratios to paths[@floor]. Exits when one
+ * comes to another action than it should, or the gate meets an internal error. */
 void measure_all(struct stage *stage, struct path *paths, size_t count, size_t floor);
 
 /* Of what a path took in each round of the last try; with @floor, as ratios to what that took in

@@ -363,7 +363,7 @@ refused_more_than()
 # kill_verb VERB: at each of its points, then many times at any moment of its run.
 kill_verb()
 {
-	local verb=$1 words at step call n i seconds rounds=0 killed=0
+	local verb=$1 words at step call n i seconds point=0 rounds=0 killed=0
 
 	read -ra words < <("run_$verb")
 	"undo_$verb"
@@ -371,6 +371,7 @@ kill_verb()
 	"done_$verb" >/dev/null
 	between 6 "$(wc -l <"$lab_dir/points")" 100
 	while read -r call n; do
+		is_taken $((++point)) || continue
 		"undo_$verb"
 		killed_before "$call" "$n" "$tpsctl" "${words[@]}" 2>/dev/null
 		converges "$verb" "${words[@]}"
