@@ -28,7 +28,7 @@ enum outcome { OPEN, NAMED, NAMELESS, NOBODY };
 struct told {
 	enum outcome is;
 	enum tps_reason reason; /* of NOBODY */
-	int early;              /* NOBODY, by a field whose first byte has not come */
+	int early;              /* NOBODY, by a field that is cut off, and none of it has come */
 	int names;              /* how many are whole, whatever follows */
 	uint32_t name_bytes;
 	char name[TPS_HOST_BYTES_MAX];
@@ -113,7 +113,7 @@ static int field(struct reader *r, size_t bytes, uint64_t *ret)
 	uint64_t value = 0;
 
 	if (bytes > r->end - r->at) {
-		r->told.early = !are(r, FIELD, 1);
+		r->told.early = r->at < r->end && !are(r, FIELD, 1);
 		return nobody(r, TPS_REASON_BAD_HELLO);
 	}
 	if (!are(r, FIELD, bytes))
