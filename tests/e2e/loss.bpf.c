@@ -36,7 +36,7 @@ struct {
 	__type(value, struct wire);
 } wire SEC(".maps");
 
-#define WIRE_ACK 0x10 /* of TCP's flags */
+#define WIRE_ACK 0x10        /* of TCP's flags */
 #define WIRE_COPY 0x77697265 /* a mark: has been through here */
 
 static __always_inline int wire_chance(__u32 permille)

@@ -847,8 +847,9 @@ int main(void)
 		REFUSED_CASE("a request right behind the SYN-ACK waits for the server's ACK, and a "
 			     "forged one is dropped",
 			     request_on_a_new_socket_is_not_answered_before_its_handshake),
-		REFUSED_CASE("a refused request that comes again ends a handshake whose ACK was lost",
-			     request_sent_again_ends_a_handshake_whose_ack_was_lost),
+		REFUSED_CASE(
+			"a refused request that comes again ends a handshake whose ACK was lost",
+			request_sent_again_ends_a_handshake_whose_ack_was_lost),
 		REFUSED_CASE("a refused request that answers a SYN cookie ends the handshake",
 			     request_on_a_syn_cookie_ends_the_handshake),
 		REFUSED_CASE("an answer is wanted no more once the request passes",
