@@ -225,10 +225,11 @@ words()
 }
 
 # wire_set outward|inward|both [lose=PERMILLE] [double=PERMILLE] [late=PERMILLE] [refusals=N]
-# [payloads=N] [acks=N]: how bad it is; its counts begin again.
+# [payloads=N] [acks=N] [spare_syns=1]: how bad it is; its counts begin again.
 wire_set()
 {
-	local lose=0 double=0 late=0 refusals=0 payloads=0 acks=0 way ways=(0 1)
+	local lose=0 double=0 late=0 refusals=0 payloads=0 acks=0 spare_syns=0
+	local way ways=(0 1)
 
 	case $1 in
 	outward) ways=(0) ;;
@@ -244,7 +245,8 @@ wire_set()
 		bpftool map update pinned "$lab_dir/wire/maps/wire" key "$way" 0 0 0 value \
 			$(words "$lose" "$double" "$late" \
 				"$(wire_ifindex late0)" \
-				"$refusals" "$payloads" "$acks" 0) $(words 0 0 0 0 0 0)
+				"$refusals" "$payloads" "$acks" "$spare_syns") \
+			$(words 0 0 0 0 0 0)
 	done
 }
 

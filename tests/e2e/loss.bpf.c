@@ -23,7 +23,7 @@ struct wire {
 	__s32 lose_refusals; /* this many segments that begin with a 429's status line */
 	__s32 lose_payloads; /* this many segments with any payload */
 	__s32 lose_acks;     /* this many that are an ACK and nothing else */
-	__u32 zero;
+	__u32 spare_syns;    /* what opens a connection is not lost by chance */
 	__u64 lost;
 	__u64 doubled;
 	__u64 late;
@@ -36,7 +36,8 @@ struct {
 	__type(value, struct wire);
 } wire SEC(".maps");
 
-#define WIRE_ACK 0x10        /* of TCP's flags */
+#define WIRE_SYN 0x02 /* of TCP's flags */
+#define WIRE_ACK 0x10
 #define WIRE_COPY 0x77697265 /* a mark: has been through here */
 
 static __always_inline int wire_chance(__u32 permille)
@@ -106,7 +107,7 @@ static __always_inline int wire_pass(struct __sk_buff *skb, __u32 way, __u64 fla
 		__sync_fetch_and_add(&w->lost, 1);
 		return lost;
 	}
-	if (wire_chance(w->lose_permille)) {
+	if (!(w->spare_syns && tcp_flags & WIRE_SYN) && wire_chance(w->lose_permille)) {
 		__sync_fetch_and_add(&w->lost, 1);
 		return lost;
 	}
