@@ -20,6 +20,7 @@
 #include <tps/siphash.h>
 
 #include "fill.h"
+#include "swar.h"
 
 /* Where the parser stands. From OPAQUE on the framing is not known: the loose phases. */
 enum http_phase {
@@ -118,8 +119,7 @@ _Static_assert(__builtin_offsetof(struct tps_http, carry) == HTTP_STATE_BYTES,
 
 #define HTTP_MET(phase) (1u << (phase))
 #define HTTP_AT(s, at) ((s)->bytes + ((at) & (HTTP_SPAN - 1)))
-#define HTTP_EACH 0x0101010101010101ULL
-#define HTTP_SPACES (0x20 * HTTP_EACH)
+#define HTTP_SPACES (0x20 * SWAR_EACH)
 #define HTTP_CRLF 0x0a0d
 
 /* Text as the number that loads from it. */
@@ -299,24 +299,18 @@ DUAL_GLOBAL int http_fail(struct http_scan *s, __u32 reason, __u32 pos)
 
 /* ---- bytes --------------------------------------------------------------------------------- */
 
-/* The number of the lowest byte of which @high has the top bit; some byte must have it. */
-DUAL_INLINE __u32 http_lowest(__u64 high)
-{
-	return ((((high & -high) - 1) & HTTP_EACH) * HTTP_EACH >> 56) - 1;
-}
-
 /* The top bit of each byte below 0x20. Exact up to the lowest one, and that is all that is used: a
  * borrow only reaches the bytes above a hit. */
 DUAL_INLINE __u64 http_controls(__u64 word)
 {
-	return (word - HTTP_SPACES) & ~word & 0x80 * HTTP_EACH;
+	return (word - HTTP_SPACES) & ~word & SWAR_TOP;
 }
 
 /* The same of each newline. */
 DUAL_INLINE __u64 http_newlines(__u64 word)
 {
-	word ^= '\n' * HTTP_EACH;
-	return (word - HTTP_EACH) & ~word & 0x80 * HTTP_EACH;
+	word ^= '\n' * SWAR_EACH;
+	return (word - SWAR_EACH) & ~word & SWAR_TOP;
 }
 
 DUAL_INLINE int http_blank(__u8 c)
@@ -599,7 +593,7 @@ DUAL_GLOBAL int http_loose_lines(struct http_scan *s)
 			pos += 8;
 			continue;
 		}
-		pos += http_lowest(hits);
+		pos += swar_lowest(hits);
 		http_loose_line(s, pos);
 		pos++;
 	}
@@ -1044,7 +1038,7 @@ DUAL_GLOBAL int http_lines(struct http_scan *s, const struct tps_listener *liste
 			low = high;
 			pos += 8;
 		}
-		pos = http_line(s, listener, pos + http_lowest(low));
+		pos = http_line(s, listener, pos + swar_lowest(low));
 	}
 	if (s->http.phase >= HTTP_OPAQUE) /* lost at the last step: s->pos is where to read on */
 		return 1;

@@ -26,6 +26,7 @@
 #include <tps/siphash.h>
 
 #include "fill.h"
+#include "swar.h"
 
 /* What the parser waits for: fields of a known size, as they come. All zero: the first byte. */
 enum tls_phase {
@@ -106,7 +107,6 @@ DUAL_INLINE void tls_begin(struct tls_scan *s, const struct tps_hello *hello, co
 	s->secret[0] = secret[0];
 	s->secret[1] = secret[1];
 	s->name_bytes = 0;
-	s->labels = 0;
 }
 
 DUAL_INLINE void tls_save(const struct tls_scan *s, struct tps_hello *ret_hello)
@@ -126,21 +126,6 @@ DUAL_INLINE long tls_fail(struct tls_scan *s, enum tps_reason reason)
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-#define TLS_EACH 0x0101010101010101ULL
-#define TLS_TOP (0x80 * TLS_EACH)
-
-/* The top bit of each byte of @word within [@from, @to]; none of them may have its own set. */
-DUAL_INLINE __u64 tls_within(__u64 word, __u8 from, __u8 to)
-{
-	return (word + (0x80 - from) * TLS_EACH) & ~(word + (0x7f - to) * TLS_EACH) & TLS_TOP;
-}
-
-/* The number of the lowest byte of which @high has the top bit; some byte must have it. */
-DUAL_INLINE __u32 tls_lowest(__u64 high)
-{
-	return ((((high & -high) - 1) & TLS_EACH) * TLS_EACH >> 56) - 1;
-}
-
 /* Dots in a word that begins at @at of the name. No two stand side by side, so there are four at
  * most. A global function: its ways are verified once, and not for each word. */
 DUAL_GLOBAL int tls_dots(struct tls_scan *s, __u64 dots, __u32 at)
@@ -148,7 +133,7 @@ DUAL_GLOBAL int tls_dots(struct tls_scan *s, __u64 dots, __u32 at)
 	if (!s)
 		return 0;
 	for (int i = 0; i < 4 && dots; i++) {
-		s->dot_at[s->labels & 7] = at + tls_lowest(dots);
+		s->dot_at[s->labels & 7] = at + swar_lowest(dots);
 		s->labels++;
 		dots &= dots - 1;
 	}
@@ -165,14 +150,14 @@ DUAL_INLINE __u64 tls_name_word(struct tls_scan *s, __u64 word, __u32 at, __u32 
 	__u64 mask = left < 8 ? (1ULL << 8 * left) - 1 : ~0ULL;
 	__u64 dots, good;
 
-	word = (word & mask) | ('a' * TLS_EACH & ~mask);
-	if (word & TLS_TOP)
+	word = (word & mask) | ('a' * SWAR_EACH & ~mask);
+	if (word & SWAR_TOP)
 		return 0;
-	word |= tls_within(word, 'A', 'Z') >> 2;
-	dots = tls_within(word, '.', '.');
-	good = tls_within(word, 'a', 'z') | tls_within(word, '0', '9') | dots |
-	       tls_within(word, '-', '-') | tls_within(word, '_', '_');
-	if (good != TLS_TOP || dots & (dots << 8 | s->after_dot))
+	word |= swar_within(word, 'A', 'Z') >> 2;
+	dots = swar_within(word, '.', '.');
+	good = swar_within(word, 'a', 'z') | swar_within(word, '0', '9') | dots |
+	       swar_within(word, '-', '-') | swar_within(word, '_', '_');
+	if (good != SWAR_TOP || dots & (dots << 8 | s->after_dot))
 		return 0;
 	s->after_dot = dots >> 56;
 	if (dots)
@@ -357,7 +342,7 @@ DUAL_INLINE void tls_take(struct tls_scan *s, __u32 bytes)
 }
 
 /* Bytes that are not fields: passed over, or kept when they are of the name. */
-DUAL_INLINE long tls_skip(struct tls_scan *s, __u32 left)
+DUAL_INLINE void tls_skip(struct tls_scan *s, __u32 left)
 {
 	__u32 bytes = s->hello.skip_bytes < left ? s->hello.skip_bytes : left;
 
@@ -370,7 +355,6 @@ DUAL_INLINE long tls_skip(struct tls_scan *s, __u32 left)
 	}
 	s->hello.skip_bytes -= bytes;
 	tls_take(s, bytes);
-	return 0;
 }
 
 /* Behind a field, the bytes that it announced, or the name. Not 0: nothing follows. */
