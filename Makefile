@@ -103,7 +103,7 @@ $(BUILD)/tests/e2e/%: tests/e2e/%.c Makefile | $(BUILD)/tests/e2e/
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MT $@ -MF $@.d $< -o $@
 
 # ---- each header compiles alone, for its side; the dual ones for both
-DUAL_HEADERS := $(wildcard include/tps/*.h bpf/frame.h bpf/fill.h bpf/swar.h bpf/http.h bpf/tls.h bpf/answer.h bpf/splice.h)
+DUAL_HEADERS := $(wildcard include/tps/*.h bpf/frame.h bpf/charge.h bpf/fill.h bpf/swar.h bpf/http.h bpf/tls.h bpf/answer.h bpf/splice.h)
 BPF_HEADERS := $(wildcard bpf/*.h include/tps/*.h)
 LIB_HEADERS := $(wildcard user/lib/*.h)
 headers: | $(BUILD)/tps.skel.h

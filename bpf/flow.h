@@ -291,4 +291,13 @@ static __always_inline __u32 flow_prove(struct xdp_md *ctx, const struct tps_lis
 	return flow_proven(frame, ret) ? 0 : TPS_REASON_OUTSIDE_WINDOW;
 }
 
+/* A SYN of the tuple: a new connection's, or forged. Either way the entry's word is not enough. */
+static __always_inline void flow_syn(const struct frame *frame)
+{
+	struct tps_flow *flow = bpf_map_lookup_elem(&flows, &frame->flow);
+
+	if (flow)
+		flow->syn_seen = 1;
+}
+
 #endif

@@ -24,7 +24,7 @@
 #include "frame.h"
 #include "identify.h"
 #include "maps.h"
-#include "requests.h"
+#include "settle.h"
 #include "tls.h"
 
 #define HELLO_CHUNKS_MAX 33   /* 64 KiB, as requests.h */
@@ -39,12 +39,12 @@ struct {
 	__type(value, struct tls_scan);
 } hello_scans SEC(".maps");
 
-/* What becomes of a segment; requests.reason says why. */
+/* What becomes of a segment; segment.reason says why. */
 enum hello_fate {
 	HELLO_PASS,
 	HELLO_ORDER,  /* dropped, so that the sender's retransmission restores the order */
-	HELLO_CHARGE, /* requests.scan.charge[0] is to be paid */
-	HELLO_READ,   /* it is to be read, from requests.flow.next_seq on */
+	HELLO_CHARGE, /* segment.scan.charge[0] is to be paid */
+	HELLO_READ,   /* it is to be read, from segment.flow.next_seq on */
 };
 
 /* ---- whose name */
@@ -137,8 +137,8 @@ static __always_inline void hello_begin(struct tps_flow *flow, const struct flow
 }
 
 /* The hello that is open names nobody, for @reason, and is paid by the source. */
-static __always_inline enum hello_fate hello_undecided(struct requests *r,
-						       const struct frame *frame, __u32 reason)
+static __always_inline enum hello_fate hello_undecided(struct segment *r, const struct frame *frame,
+						       __u32 reason)
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
@@ -148,7 +148,7 @@ static __always_inline enum hello_fate hello_undecided(struct requests *r,
 	r->flow.bound.generation = 0;
 	if (flow_before(r->flow.next_seq, end))
 		r->flow.next_seq = end;
-	r->scan.charge[0].kind = HTTP_UNDECIDED;
+	r->scan.charge[0].kind = CHARGE_UNDECIDED;
 	r->scan.charge[0].reason = reason;
 	count_note(count_totals(r->listener), reason);
 	return HELLO_CHARGE;
@@ -157,7 +157,7 @@ static __always_inline enum hello_fate hello_undecided(struct requests *r,
 /* A connection without an entry whose first bytes went by. If its server has answered them, they
  * were a hello that somebody paid, or older than the gate; else it may still be the host's to read.
  */
-static __always_inline enum hello_fate hello_join(struct requests *r, const struct frame *frame)
+static __always_inline enum hello_fate hello_join(struct segment *r, const struct frame *frame)
 {
 	hello_begin(&r->flow, &r->peer);
 	if (!r->peer.spoke)
@@ -171,11 +171,10 @@ static __always_inline enum hello_fate hello_join(struct requests *r, const stru
 
 /* A proven segment of a flow that is bound. Its entry moves on: with this ack, and from here on,
  * the next ones need no proof. */
-static __always_inline enum hello_fate hello_bound(struct requests *r, struct tps_flow *flow,
+static __always_inline enum hello_fate hello_bound(struct segment *r, struct tps_flow *flow,
 						   const struct frame *frame)
 {
 	const struct flow_peer *peer = &r->peer;
-
 	int answered = peer->ack_high != flow->hello.sent_seq;
 
 	/* the host has read the hello, or will before these bytes */
@@ -198,7 +197,7 @@ static __always_inline enum hello_fate hello_bound(struct requests *r, struct tp
 }
 
 /* A proven segment of a flow whose hello is open. */
-static __always_inline enum hello_fate hello_open(struct requests *r, struct tps_flow *flow,
+static __always_inline enum hello_fate hello_open(struct segment *r, struct tps_flow *flow,
 						  const struct frame *frame)
 {
 	const struct flow_peer *peer = &r->peer;
@@ -228,7 +227,7 @@ static __always_inline enum hello_fate hello_open(struct requests *r, struct tps
 
 /* Of a transit connection whose entry may have been evicted with its hello open, the first bytes do
  * not come again: it gets an entry that waits for them, and not for long. */
-static __always_inline void hello_miss(struct requests *r, const struct frame *frame)
+static __always_inline void hello_miss(struct segment *r, const struct frame *frame)
 {
 	hello_begin(&r->flow, &r->peer);
 	r->flow.hello.disorder = HELLO_DISORDER_MAX - 4;
@@ -236,7 +235,7 @@ static __always_inline void hello_miss(struct requests *r, const struct frame *f
 }
 
 /* Where a proven segment stands. @flow is its entry, if it has one, and @r->flow a copy of it. */
-static __always_inline enum hello_fate hello_locate(struct requests *r, struct tps_flow *flow,
+static __always_inline enum hello_fate hello_locate(struct segment *r, struct tps_flow *flow,
 						    const struct frame *frame, __u32 placement)
 {
 	const struct flow_peer *peer = &r->peer;
@@ -287,7 +286,7 @@ static __always_inline int hello_is_before(const struct tps_listener *listener,
 
 /* Nothing proves the segment. What may begin a hello is a transaction of the source; what a
  * connection goes on with is not. */
-static __always_inline enum hello_fate hello_unproven(struct xdp_md *ctx, struct requests *r,
+static __always_inline enum hello_fate hello_unproven(struct xdp_md *ctx, struct segment *r,
 						      const struct tps_listener *listener,
 						      const struct tps_flow *flow,
 						      const struct frame *frame, __u32 reason)
@@ -334,7 +333,7 @@ static __always_inline int hello_is_late(const struct tps_flow *flow,
 
 /* ---- for the gate */
 
-static __always_inline void hello_save(const struct frame *frame, struct requests *r,
+static __always_inline void hello_save(const struct frame *frame, struct segment *r,
 				       struct tps_flow *flow)
 {
 	if (!flow) {
@@ -379,9 +378,9 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 {
 	struct tps_control *settings;
 	struct tps_listener *listener;
-	struct http_charge *charge;
+	struct charge *charge;
 	struct frame *frame;
-	struct requests *r;
+	struct segment *r;
 	__u32 zero = 0, reason;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
@@ -398,7 +397,7 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 	r->peer.state = 0;
 	r->scan.charges = 1;
 	charge = &r->scan.charge[0];
-	charge->kind = HTTP_NO_KEY;
+	charge->kind = CHARGE_SOURCE;
 	charge->reason = 0;
 	charge->heads = 1;
 	if (frame->flags & FRAME_URG) {
@@ -429,7 +428,7 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
 	struct tps_control *settings;
 	struct frame *frame;
 	struct tls_scan *s;
-	struct requests *r;
+	struct segment *r;
 	__u32 zero = 0, skip;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
@@ -443,10 +442,8 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
 	tls_begin(s, &r->flow.hello, settings->secret);
 	r->reason = hello_chunks(ctx, s, frame->payload_at + (skip & 0xfffff),
 				 frame->payload_bytes - skip);
-	if (r->reason) {
-		count_note(count_totals(r->listener), r->reason);
+	if (r->reason)
 		return HELLO_PASS;
-	}
 	if (s->name_bytes && !hello_identify(s, settings->host_depths, &r->flow.bound))
 		count_note(count_totals(r->listener), TPS_REASON_UNKNOWN_NAME);
 	r->flow.next_seq = frame->seq + frame->payload_bytes;
@@ -464,8 +461,34 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
 		return hello_undecided(r, frame, s->hello.reason);
 	r->flow.hello.sent_seq = r->flow.ack_high;
 	if (r->flow.bound.generation)
-		r->scan.charge[0].kind = HTTP_BOUND;
+		r->scan.charge[0].kind = CHARGE_BOUND;
 	return HELLO_CHARGE;
+}
+
+/* The end of a hello that is refused for @reason: the connection ends, since nothing has begun.
+ * Only what speaks TLS gets an alert. Returns the XDP action. A global function: verified once. */
+__noinline int hello_refuse(struct xdp_md *ctx, struct segment *r, __u32 reason)
+{
+	struct tps_listener *listener;
+	struct frame *frame;
+	__u32 zero = 0, number;
+
+	if (!r)
+		return XDP_DROP;
+	number = r->listener;
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	listener = bpf_map_lookup_elem(&listeners, &number);
+	if (!listener || !frame)
+		return XDP_DROP;
+	if (!settle_may_refuse(r, listener, frame) ||
+	    (listener->refusal != TPS_REFUSAL_RESET &&
+	     r->scan.charge[0].reason == TPS_REASON_NOT_HELLO))
+		return count_drop(count_totals(number), reason);
+	r->refusal.want = listener->refusal == TPS_REFUSAL_RESET ? TPS_WANT_RESET : TPS_WANT_CLOSE;
+	dual_memset(&r->refusal.answer, 0, sizeof(r->refusal.answer));
+	r->refusal.answer.closes = 1;
+	r->refusal.answer.form = TPS_FORM_ALERT;
+	return settle_refuse(ctx, frame, r, reason);
 }
 
 /* A RST of the client's that the server believes (RFC 5961 3.2), as a transit flow's entry tells:
@@ -494,7 +517,7 @@ static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, _
 	__u32 zero = 0, reason, fate;
 	struct take take = {};
 	struct tps_flow *flow;
-	struct requests *r;
+	struct segment *r;
 
 	take.number = number;
 	take.of = count_totals(number);
@@ -510,6 +533,7 @@ static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, _
 	r = bpf_map_lookup_elem(&scratch, &zero);
 	if (!take.listener || !r)
 		return count_pass(take.of, TPS_REASON_NO_SCRATCH);
+	r->reason = TPS_REASON_NO_SCRATCH; /* else they say why */
 	fate = hello_place(ctx, flow, number);
 	if (fate == HELLO_READ)
 		fate = hello_read(ctx, flow);
@@ -517,9 +541,9 @@ static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, _
 		return take_order(&take, r->reason);
 	if (fate != HELLO_CHARGE)
 		return count_pass(take.of, r->reason);
-	reason = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
+	reason = settle_one(frame, r, SETTLE_STEP(SETTLE_ONLY, 0, 0));
 	if (take_refuses(&take, reason))
-		return r->proven ? requests_refuse(ctx, r, reason) : count_drop(take.of, reason);
+		return r->proven ? hello_refuse(ctx, r, reason) : count_drop(take.of, reason);
 	if (r->proven)
 		hello_save(frame, r, flow);
 	return count_pass(take.of, reason);

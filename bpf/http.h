@@ -19,6 +19,7 @@
 #include <tps/fingerprint.h>
 #include <tps/siphash.h>
 
+#include "charge.h"
 #include "fill.h"
 #include "swar.h"
 
@@ -55,18 +56,6 @@ enum http_key { HTTP_KEY_NONE, HTTP_KEY_FOUND, HTTP_KEY_DOUBLED, HTTP_KEY_BAD };
 #define HTTP_RESYNC 0x80    /* loose phases: may_resync was set for a segment too short to tell */
 #define HTTP_CLOSE 0x80     /* of the latest head: its client may end the connection with it */
 
-/* To whom heads are charged. UNDECIDED and NO_KEY: to the source. BOUND: to the caller that the
- * flow is bound to, and not by this parser. */
-enum http_kind { HTTP_NO_KEY, HTTP_KEY, HTTP_UNDECIDED, HTTP_BOUND };
-
-struct http_charge {
-	__u64 hash[2]; /* KEY: SipHash of the key under the secret */
-	__u32 heads;   /* at least 1 */
-	__u8 kind;     /* enum http_kind */
-	__u8 reason;   /* UNDECIDED: enum tps_reason */
-	__u16 zero;
-};
-
 /* A key that need not be hashed. */
 struct http_known {
 	__u64 print; /* its fingerprint; 0: there is none */
@@ -86,7 +75,7 @@ struct http_scan {
 	__u32 met;       /* HTTP_MET(phase): some of its bytes lie in a body, or a loose phase */
 	__u32 framed;    /* where in it the last line ended that framed a body; 0: none did */
 	__u32 undecided; /* heads charged as UNDECIDED */
-	struct http_charge charge[TPS_CHARGES_MAX];
+	struct charge charge[TPS_CHARGES_MAX];
 	/* set before each http_scan() */
 	__u32 chunk_bytes; /* 1 .. HTTP_CHUNK_MAX */
 	/* set by http_begin() */
@@ -232,10 +221,10 @@ DUAL_INLINE void http_save(const struct http_scan *s, struct tps_http *ret_http)
 
 DUAL_INLINE void http_charge_first(struct http_scan *s, __u32 at, __u32 kind, __u32 reason)
 {
-	struct http_charge *charge = &s->charge[at];
+	struct charge *charge = &s->charge[at];
 
-	charge->hash[0] = kind == HTTP_KEY ? s->http.key_hash[0] : 0;
-	charge->hash[1] = kind == HTTP_KEY ? s->http.key_hash[1] : 0;
+	charge->hash[0] = kind == CHARGE_KEY ? s->http.key_hash[0] : 0;
+	charge->hash[1] = kind == CHARGE_KEY ? s->http.key_hash[1] : 0;
 	charge->heads = 1;
 	charge->kind = kind;
 	charge->reason = reason;
@@ -243,23 +232,23 @@ DUAL_INLINE void http_charge_first(struct http_scan *s, __u32 at, __u32 kind, __
 	s->charges = at + 1;
 }
 
-DUAL_INLINE int http_charge_fits(const struct http_scan *s, const struct http_charge *charge,
-				 __u32 kind, __u32 reason)
+DUAL_INLINE int http_charge_fits(const struct http_scan *s, const struct charge *charge, __u32 kind,
+				 __u32 reason)
 {
 	if (charge->kind != kind || charge->reason != reason)
 		return 0;
-	return kind != HTTP_KEY ||
+	return kind != CHARGE_KEY ||
 	       (charge->hash[0] == s->http.key_hash[0] && charge->hash[1] == s->http.key_hash[1]);
 }
 
 /* One head more for whom @kind names; KEY means http.key_hash. */
 DUAL_GLOBAL int http_charge(struct http_scan *s, __u32 kind, __u32 reason)
 {
-	struct http_charge *charge;
+	struct charge *charge;
 
 	if (!s)
 		return 0;
-	if (kind == HTTP_UNDECIDED)
+	if (kind == CHARGE_UNDECIDED)
 		s->undecided++;
 	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
 		if (i >= s->charges) {
@@ -272,11 +261,11 @@ DUAL_GLOBAL int http_charge(struct http_scan *s, __u32 kind, __u32 reason)
 		}
 	}
 	charge = &s->charge[TPS_CHARGES_MAX - 1];
-	if (charge->kind != HTTP_UNDECIDED)
+	if (charge->kind != CHARGE_UNDECIDED)
 		s->undecided += charge->heads;
-	if (kind != HTTP_UNDECIDED)
+	if (kind != CHARGE_UNDECIDED)
 		s->undecided++;
-	charge->kind = HTTP_UNDECIDED;
+	charge->kind = CHARGE_UNDECIDED;
 	charge->reason = TPS_REASON_MANY_KEYS;
 	charge->heads++;
 	return 0;
@@ -288,7 +277,7 @@ DUAL_GLOBAL int http_fail(struct http_scan *s, __u32 reason, __u32 pos)
 {
 	if (!s)
 		return 0;
-	http_charge(s, HTTP_UNDECIDED, reason);
+	http_charge(s, CHARGE_UNDECIDED, reason);
 	s->http.flags = s->http.phase <= HTTP_HEADERS ? HTTP_HEAD_OPEN : 0;
 	s->http.phase = HTTP_VOID;
 	s->http.key = 0;
@@ -556,14 +545,14 @@ DUAL_GLOBAL int http_loose_line(struct http_scan *s, __u32 pos)
 		if (!http_like_request(s, start, to, s->cut && start == HTTP_CARRY) &&
 		    !(expected && http_method_at(s, start)))
 			return 0;
-		http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
+		http_charge(s, CHARGE_UNDECIDED, TPS_REASON_VOID);
 		if (guessed) {
 			s->http.phase = HTTP_VOID;
 			s->http.flags = HTTP_HEAD_OPEN;
 		}
 	} else if (to == start) {
 		if (!(s->http.flags & HTTP_HEAD_OPEN))
-			http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
+			http_charge(s, CHARGE_UNDECIDED, TPS_REASON_VOID);
 		s->http.flags &= ~HTTP_HEAD_OPEN;
 	}
 	return 0;
@@ -842,12 +831,12 @@ DUAL_GLOBAL int http_head_end(struct http_scan *s, __u32 pos)
 		return http_fail(s, reason, pos + 2);
 	}
 	if (key > HTTP_KEY_FOUND)
-		http_charge(s, HTTP_UNDECIDED,
+		http_charge(s, CHARGE_UNDECIDED,
 			    key == HTTP_KEY_BAD ? TPS_REASON_BAD_KEY : TPS_REASON_DOUBLED_KEY);
 	else if (!s->charges) /* as a rule; a call less */
-		http_charge_first(s, 0, key == HTTP_KEY_FOUND ? HTTP_KEY : HTTP_NO_KEY, 0);
+		http_charge_first(s, 0, key == HTTP_KEY_FOUND ? CHARGE_KEY : CHARGE_SOURCE, 0);
 	else
-		http_charge(s, key == HTTP_KEY_FOUND ? HTTP_KEY : HTTP_NO_KEY, 0);
+		http_charge(s, key == HTTP_KEY_FOUND ? CHARGE_KEY : CHARGE_SOURCE, 0);
 	s->http.head_bytes = 0;
 	s->counted = pos + 2;
 	s->http.phase = s->http.flags & HTTP_CHUNKED ? HTTP_CHUNK_SIZE : HTTP_BODY;
@@ -1084,7 +1073,7 @@ DUAL_GLOBAL int http_rest(struct http_scan *s)
 		if (http_loose_lines(s))
 			break;
 	if (s->http.phase == HTTP_VOID && !s->undecided)
-		http_charge(s, HTTP_UNDECIDED, TPS_REASON_VOID);
+		http_charge(s, CHARGE_UNDECIDED, TPS_REASON_VOID);
 	return 0;
 }
 

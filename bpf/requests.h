@@ -21,12 +21,13 @@
 #include <tps/abi.h>
 
 #include "count.h"
+#include "deny.h"
 #include "flow.h"
 #include "frame.h"
 #include "http.h"
 #include "identify.h"
 #include "maps.h"
-#include "refuse.h"
+#include "settle.h"
 #include "take.h"
 
 /* A segment is read in chunks: 32 hold what receive offloads put together (64 KiB). What is longer,
@@ -37,35 +38,6 @@
 #define REQUESTS_BYTES_PER_HEAD 16
 /* Sequence numbers compare right within 2^31 (RFC 9293 3.4): framed_seq follows a longer body. */
 #define REQUESTS_FRAMED_BEHIND (1U << 29)
-
-/* What is being worked out for one segment; per CPU. */
-struct requests {
-	struct tps_flow flow; /* as it will be, if the segment passes */
-	struct tps_http lost; /* a parser's state that knows no framing */
-	struct http_scan scan;
-	struct http_scan doubt; /* requests_doubt() */
-	struct flow_peer peer;  /* when the segment had to be proven anew */
-	__u32 listener;
-	__u32 proven;
-	__u32 follows;  /* the segment begins where the one before it ended */
-	__u32 reason;   /* requests_charge_all() */
-	__u32 refused;  /* the last charge for which tokens were asked */
-	__u32 slot;     /* and of whom: TPS_SLOT_STRANGERS, of the source */
-	__u32 read_seq; /* from where on the segment was read */
-	__u32 tainted;  /* flow.tainted, before it was read */
-	__u32 whole;    /* hello.h: what is read ends with the segment, or names nobody */
-	__u32 acks;     /* hello.h: the entry keeps what the proof said */
-	__u32 turned;   /* the server has sent more since the last request that passed */
-	struct refusal refusal;
-	__u32 taken[TPS_CHARGES_MAX]; /* what decided over each charge */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct requests);
-} scratch SEC(".maps");
 
 /* What the segment is, before its bytes are looked at. */
 enum requests_place {
@@ -296,7 +268,7 @@ static __always_inline void requests_add(struct http_scan *scan, __u32 heads, __
 		return;
 	}
 	at &= TPS_CHARGES_MAX - 1;
-	scan->charge[at].kind = HTTP_UNDECIDED;
+	scan->charge[at].kind = CHARGE_UNDECIDED;
 	scan->charge[at].reason = reason;
 	scan->charge[at].heads = heads;
 	scan->charges = at + 1;
@@ -364,166 +336,9 @@ static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan
 	return 0;
 }
 
-enum requests_step {
-	REQUESTS_ONLY, /* the segment's only charge: take and count at once */
-	REQUESTS_TAKE,
-	REQUESTS_GIVE,
-	REQUESTS_COUNT, /* the verdict that all charges of the segment share */
-};
-#define REQUESTS_STEP(step, index, verdict) ((step) << 8 | (index) | (verdict) << 16)
-
-static __always_inline void requests_count(const struct take *take, const struct subject *who,
-					   __u32 verdict, __u32 heads)
-{
-	count_verdict(take->of, who->tier, verdict, heads);
-	count_caller(who->slot, verdict, heads);
-	if (who->stranger && !who->limit)
-		count_stranger(who->stranger, verdict, heads);
-}
-
-/* The fingerprint of the key of @hash, if it was the last that the segment named. */
-static __always_inline __u64 requests_print(const struct requests *r, const __u64 hash[2])
-{
-	return hash[0] == r->scan.http.key_hash[0] && hash[1] == r->scan.http.key_hash[1]
-		       ? r->scan.print
-		       : 0;
-}
-
-/* Is the charge of the caller that the flow is bound to? */
-static __always_inline int requests_is_bound(const struct tps_flow *flow,
-					     const struct http_charge *charge, __u32 generation)
-{
-	return charge->kind == HTTP_BOUND ||
-	       (flow->bound_hash[0] == charge->hash[0] && flow->bound_hash[1] == charge->hash[1] &&
-		flow->bound_generation == generation);
-}
-
-/* The caller of the charge: the one that the flow is bound to, as a rule. False: it is for
- * identify_source(). */
-static __always_inline int requests_identify(const struct tps_control *settings, struct requests *r,
-					     const struct http_charge *charge,
-					     struct tps_totals *of, struct subject *ret)
-{
-	struct tps_flow *flow = &r->flow;
-	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
-
-	if (charge->kind != HTTP_KEY && charge->kind != HTTP_BOUND)
-		return 0;
-	if (requests_is_bound(flow, charge, generation) &&
-	    identify_slot(settings, flow->bound, ret))
-		return 1;
-	if (charge->kind == HTTP_BOUND) {
-		count_note(of, TPS_REASON_STALE_SLOT);
-		return 0;
-	}
-	if (!identify_key(settings, charge->hash, of, ret, &flow->bound))
-		return 0;
-	flow->bound_hash[0] = charge->hash[0];
-	flow->bound_hash[1] = charge->hash[1];
-	flow->bound_print = requests_print(r, charge->hash);
-	flow->bound_generation = generation;
-	return 1;
-}
-
-/*
- * One step of one charge, packed by REQUESTS_STEP(). A global function, so that every kind of
- * caller in every step is verified once. ONLY and TAKE return the reason.
- */
-__noinline int requests_charge(struct frame *frame, struct requests *r, __u32 what)
-{
-	__u32 index = what & (TPS_CHARGES_MAX - 1), step = what >> 8 & 255, verdict = what >> 16;
-	__u32 zero = 0, number, heads, reason;
-	struct tps_listener *listener;
-	struct tps_control *settings;
-	struct http_charge *charge;
-	struct tps_totals *noted;
-	struct subject who = {};
-	struct take take = {};
-
-	dual_opaque(verdict); /* clang would check the bound on @what instead */
-	if (!frame || !r)
-		return TPS_REASON_ALLOWED;
-	number = r->listener;
-	settings = bpf_map_lookup_elem(&control, &zero);
-	listener = bpf_map_lookup_elem(&listeners, &number);
-	if (!settings || !listener)
-		return TPS_REASON_ALLOWED;
-	charge = &r->scan.charge[index];
-	heads = charge->heads;
-	take.settings = settings;
-	take.listener = listener;
-	take.of = count_totals(number);
-	take.number = number;
-	take.cost = heads * (listener->cost ?: 1);
-	take.proven = r->proven != 0;
-	/* what is noticed is noted once, not again in each step */
-	noted = step == REQUESTS_ONLY || step == REQUESTS_TAKE ? take.of : NULL;
-	if (!requests_identify(settings, r, charge, noted, &who))
-		identify_source(settings, frame, noted, &who);
-	if (step == REQUESTS_GIVE) {
-		take_return(&take, &who);
-		return TPS_REASON_ALLOWED;
-	}
-	if (step == REQUESTS_COUNT) {
-		requests_count(&take, &who, verdict, heads);
-		return TPS_REASON_ALLOWED;
-	}
-	reason = take_tokens(&take, &who, step == REQUESTS_ONLY ? heads : 0);
-	if (step == REQUESTS_ONLY)
-		requests_count(&take, &who, count_verdict_of(reason, take_observes(&take)), heads);
-	r->slot = who.slot;
-	r->refused = index;
-	return reason;
-}
-
-/*
- * All of the segment's heads, or none: a segment with more heads than tokens is refused whole. What
- * is carried from one round to the next lives in the scratch, or each round would be verified again
- * for each outcome of those before.
- */
-static __always_inline __u32 requests_charge_all(struct frame *frame, struct requests *r,
-						 int observing)
-{
-	__u32 verdict;
-
-	r->reason = TPS_REASON_ALLOWED;
-	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		if (i < r->scan.charges &&
-		    (r->reason == TPS_REASON_ALLOWED || r->reason == TPS_REASON_EXEMPT)) {
-			r->taken[i] = requests_charge(frame, r, REQUESTS_STEP(REQUESTS_TAKE, i, 0));
-			r->reason = r->taken[i];
-		} else {
-			r->taken[i] = TPS_REASON_MAX;
-		}
-	}
-	verdict = count_verdict_of(r->reason, observing);
-	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		if (i >= r->scan.charges)
-			break;
-		if (verdict != TPS_VERDICT_ALLOWED && r->taken[i] == TPS_REASON_ALLOWED)
-			requests_charge(frame, r, REQUESTS_STEP(REQUESTS_GIVE, i, 0));
-		requests_charge(frame, r, REQUESTS_STEP(REQUESTS_COUNT, i, verdict));
-	}
-	return r->reason;
-}
-
-/* Why heads of this segment name nobody, and that they do. */
-static __always_inline void requests_note(struct requests *r, struct tps_totals *of)
-{
-	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		if (i >= r->scan.charges)
-			break;
-		if (r->scan.charge[i].kind == HTTP_UNDECIDED) {
-			__u32 reason = r->scan.charge[i].reason;
-
-			count_note(of, reason);
-		}
-	}
-}
-
 /* Puts the working copy into the flow's entry, or makes one. @acks: also what the proof said; on a
  * transit flow that is known, the egress program keeps it. */
-static __always_inline void requests_save(const struct frame *frame, struct requests *r,
+static __always_inline void requests_save(const struct frame *frame, struct segment *r,
 					  struct tps_flow *flow, struct tps_totals *of, int acks)
 {
 	if (!flow) {
@@ -558,7 +373,7 @@ static __always_inline void requests_save(const struct frame *frame, struct requ
 }
 
 /* Keeps the state in which a segment began that is not all body, in case that it comes again. */
-static __always_inline void requests_keep(struct requests *r, __u32 at)
+static __always_inline void requests_keep(struct segment *r, __u32 at)
 {
 	const __u64 *state = (const __u64 *)&r->flow.http;
 
@@ -574,7 +389,7 @@ static __always_inline void requests_keep(struct requests *r, __u32 at)
  * whichever of the two it takes, what follows is the same if the parser ends in the same state.
  * Then its heads are charged once more, to whom they name now, and nothing else changes.
  */
-static __always_inline int requests_same(const struct requests *r, const struct frame *frame)
+static __always_inline int requests_same(const struct segment *r, const struct frame *frame)
 {
 	const struct tps_http *once = &r->flow.http, *again = &r->scan.http;
 	__u32 end = frame->seq + frame->payload_bytes, later = r->flow.next_seq - end;
@@ -598,8 +413,7 @@ static __always_inline int requests_same(const struct requests *r, const struct 
 }
 
 /* After the bytes [.., @end) were read: where the flow stands now. */
-static __always_inline void requests_advance(struct requests *r, const struct frame *frame,
-					     __u32 at)
+static __always_inline void requests_advance(struct segment *r, const struct frame *frame, __u32 at)
 {
 	__u32 end = frame->seq + frame->payload_bytes;
 
@@ -627,7 +441,7 @@ static __always_inline void requests_advance(struct requests *r, const struct fr
  * least; else one for each request line), and what this finds beyond the heads that were charged is
  * charged to the source.
  */
-static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct requests *r,
+static __always_inline __u32 requests_doubt(struct xdp_md *ctx, struct segment *r,
 					    struct tps_listener *listener, __u32 at, __u32 left)
 {
 	struct http_scan *scan = &r->doubt;
@@ -660,7 +474,7 @@ static __always_inline void requests_taint(struct tps_flow *flow, const struct h
 /* A turn is the first segment since the server sent more (by its own count: a client may ack late):
  * a transaction of HTTP/2 without TLS, and of a connection older than its entry when it comes out
  * of order, since a request line may be cut so that none of its pieces looks like one. */
-static __always_inline void requests_turn(struct requests *r, const struct frame *frame)
+static __always_inline void requests_turn(struct segment *r, const struct frame *frame)
 {
 	int begins = r->scan.http.phase == HTTP_HTTP2 && r->flow.http.phase != HTTP_HTTP2;
 	int turn = flow_before(r->flow.turn_ack, r->flow.ack_high);
@@ -691,7 +505,7 @@ static __always_inline void requests_distrust(struct tps_flow *flow, const struc
 }
 
 /* The segment's own reading: from flow.next_seq on. 0, or the reason of class error. */
-static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *r,
+static __always_inline __u32 requests_read(struct xdp_md *ctx, struct segment *r,
 					   struct tps_listener *listener, const struct frame *frame,
 					   const __u64 *secret, __u32 may_resync, __u32 extra)
 {
@@ -726,19 +540,8 @@ static __always_inline __u32 requests_read(struct xdp_md *ctx, struct requests *
 	return 0;
 }
 
-/* Charges what the parser found. Returns the packet's reason. */
-static __always_inline __u32 requests_settle(struct frame *frame, struct requests *r,
-					     struct tps_totals *of, int observing)
-{
-	if (r->proven)
-		requests_note(r, of);
-	if (r->scan.charges == 1)
-		return requests_charge(frame, r, REQUESTS_STEP(REQUESTS_ONLY, 0, 0));
-	return requests_charge_all(frame, r, observing);
-}
-
 /* Nothing proves the segment: each head in it, and at least one, is charged to the source. */
-static __always_inline __u32 requests_unproven(struct xdp_md *ctx, struct requests *r,
+static __always_inline __u32 requests_unproven(struct xdp_md *ctx, struct segment *r,
 					       struct tps_listener *listener, struct frame *frame,
 					       const __u64 *secret)
 {
@@ -754,7 +557,7 @@ static __always_inline __u32 requests_unproven(struct xdp_md *ctx, struct reques
 
 /* Reads a segment once more from the state in which it was read first. Is it the same to the host?
  */
-static __always_inline int requests_again(struct xdp_md *ctx, struct requests *r,
+static __always_inline int requests_again(struct xdp_md *ctx, struct segment *r,
 					  struct tps_listener *listener, const struct frame *frame,
 					  const __u64 *secret)
 {
@@ -792,171 +595,12 @@ static __always_inline int requests_expected(const struct tps_flow *flow, const 
 		frame->seq - flow->framed_seq < REQUESTS_FRAMED_BEHIND);
 }
 
-/* A SYN of the tuple: a new connection's, or forged. Either way the entry's word is not enough. */
-static __always_inline void requests_syn(const struct frame *frame)
-{
-	struct tps_flow *flow = bpf_map_lookup_elem(&flows, &frame->flow);
-
-	if (flow)
-		flow->syn_seen = 1;
-}
-
 /* The entry as the working copy; the carry only where there is one. */
 static __always_inline void requests_copy(struct tps_flow *to, const struct tps_flow *from)
 {
 	dual_memcpy(to, from, __builtin_offsetof(struct tps_flow, http) + HTTP_STATE_BYTES);
 	if (from->http.carry_bytes)
 		dual_memcpy(to->http.carry, from->http.carry, TPS_CARRY_BYTES);
-}
-
-/* Was the segment one head from its first byte on, and at most some of that head's body? */
-static __always_inline int requests_is_lone(const struct requests *r, const struct frame *frame)
-{
-	return r->read_seq == frame->seq && r->flow.http.phase == HTTP_START &&
-	       !r->flow.http.carry_bytes && r->scan.charges == 1 && r->scan.charge[0].heads == 1 &&
-	       r->scan.charge[0].kind != HTTP_UNDECIDED && !r->scan.http.carry_bytes &&
-	       (r->scan.http.phase == HTTP_START || r->scan.http.phase == HTTP_BODY);
-}
-
-/* Is what the segment asks for HTTP/1.x for certain, so that a response is no wrong byte to its
- * client? Behind an Upgrade, in HTTP/2 and where the framing is lost it may be anything. */
-static __always_inline int requests_is_http(const struct requests *r)
-{
-	__u32 phase = r->flow.http.phase, loose = phase == HTTP_JOINED;
-
-	if (phase == HTTP_OPAQUE || phase == HTTP_HTTP2 || phase == HTTP_VOID ||
-	    (r->tainted && r->tainted != HTTP_JOINED))
-		return 0;
-	for (__u32 i = 0; i < TPS_CHARGES_MAX; i++) {
-		const struct http_charge *charge = &r->scan.charge[i];
-
-		if (i < r->scan.charges && charge->kind == HTTP_UNDECIDED &&
-		    (loose || charge->reason == TPS_REASON_VOID ||
-		     charge->reason == TPS_REASON_HTTP2))
-			return 0;
-	}
-	return 1;
-}
-
-/* Has the server responded to what passed before? Its socket does not tell: while it works on a
- * request it has nothing to send either, and an answer would come before the response. */
-static __always_inline int requests_is_turn(const struct requests *r)
-{
-	return r->turned || (r->flow.http.phase == HTTP_JOINED && r->peer.answered);
-}
-
-/* What a refused segment gets: an answer that keeps the connection, or one that ends it where the
- * server knows part of the request, or would read more of it than was refused; or a RST. */
-static __always_inline void requests_want(struct requests *r, const struct frame *frame,
-					  __u32 refusal)
-{
-	__u64 begin = dual_load64(r->scan.bytes + HTTP_CARRY);
-	int lone = requests_is_lone(r, frame);
-
-	r->refusal.want = TPS_WANT_CLOSE;
-	if (refusal == TPS_REFUSAL_RESET)
-		r->refusal.want = TPS_WANT_RESET;
-	else if (refusal == TPS_REFUSAL_ANSWER && lone && r->scan.http.phase == HTTP_START &&
-		 !(r->scan.http.flags & HTTP_CLOSE))
-		r->refusal.want = TPS_WANT_ANSWER;
-	r->refusal.answer.closes = r->refusal.want == TPS_WANT_CLOSE;
-	/* a HEAD has no body in its answer (RFC 9110 9.3.2), and who knows what is cut */
-	r->refusal.answer.form =
-		lone && (begin & 0xffffffffffULL) != HTTP_TEXT('H', 'E', 'A', 'D', ' ', 0, 0, 0) &&
-		(begin & 0xff) > ' ';
-}
-
-/* The same of a ClientHello: the connection ends, since nothing has begun. */
-static __always_inline void requests_want_alert(struct requests *r, __u32 refusal)
-{
-	r->refusal.want = refusal == TPS_REFUSAL_RESET ? TPS_WANT_RESET : TPS_WANT_CLOSE;
-	dual_memset(&r->refusal.answer, 0, sizeof(r->refusal.answer));
-	r->refusal.answer.closes = 1;
-	r->refusal.answer.form = TPS_FORM_ALERT;
-}
-
-/* May the refused segment get anything at all? Where nobody knows what its client waits for, and
- * before the server's own response, any byte would be a wrong one. */
-static __always_inline int requests_may_answer(const struct requests *r, __u32 protocol,
-					       __u32 refusal)
-{
-	if (protocol == TPS_PROTOCOL_TLS)
-		return refusal == TPS_REFUSAL_RESET ||
-		       r->scan.charge[0].reason != TPS_REASON_NOT_HELLO;
-	return requests_is_turn(r) && (refusal == TPS_REFUSAL_RESET || requests_is_http(r));
-}
-
-/*
- * What the answer tells of the limit that refused for @reason, and of whom: worked out once more,
- * since in the charge itself it would cost those who are not refused. A global function: verified
- * once, with a frame of its own.
- */
-__noinline int requests_tell(struct requests *r, __u32 reason)
-{
-	struct subject who = {};
-	struct frame *frame;
-	struct take take = {};
-	__u32 zero = 0, slot;
-
-	if (!r)
-		return 0;
-	slot = r->slot;
-	take.number = r->listener;
-	take.settings = bpf_map_lookup_elem(&control, &zero);
-	take.listener = bpf_map_lookup_elem(&listeners, &take.number);
-	frame = bpf_map_lookup_elem(&frames, &zero);
-	if (!take.settings || !take.listener || !frame)
-		return 0;
-	take.cost = r->scan.charge[r->refused & (TPS_CHARGES_MAX - 1)].heads *
-		    (take.listener->cost ?: 1);
-	who.slot = slot;
-	if (slot != TPS_SLOT_STRANGERS) {
-		who.limit = bpf_map_lookup_elem(&limits, &slot);
-	} else {
-		who.address = identify_address(frame);
-		who.stranger = bpf_map_lookup_elem(&strangers, &who.address);
-	}
-	identify_rate(take.settings, &who);
-	take_tell(&take, &who, reason, &r->refusal.answer);
-	return 1;
-}
-
-/*
- * The end of a segment that is refused for @reason: by an answer, where the listener gives one and
- * one can be given. Returns the XDP action. A global function, as above.
- */
-__noinline int requests_refuse(struct xdp_md *ctx, struct requests *r, __u32 reason)
-{
-	struct tps_listener *listener;
-	struct tps_control *settings;
-	struct frame *frame;
-	__u32 zero = 0, number;
-	int action = -1;
-
-	if (!r)
-		return XDP_DROP;
-	number = r->listener;
-	frame = bpf_map_lookup_elem(&frames, &zero);
-	settings = bpf_map_lookup_elem(&control, &zero);
-	listener = bpf_map_lookup_elem(&listeners, &number);
-	if (!settings || !listener || !frame)
-		return XDP_DROP;
-	if (listener->refusal != TPS_REFUSAL_DROP && r->read_seq == frame->seq &&
-	    listener->placement == TPS_PLACEMENT_LOCAL &&
-	    requests_may_answer(r, listener->protocol, listener->refusal)) {
-		if (listener->protocol == TPS_PROTOCOL_TLS)
-			requests_want_alert(r, listener->refusal);
-		else
-			requests_want(r, frame,
-				      listener->refusal == TPS_REFUSAL_ANSWER && settings->draining
-					      ? TPS_REFUSAL_CLOSE
-					      : listener->refusal);
-		r->refusal.bytes = frame->payload_bytes;
-		r->refusal.listener = number;
-		r->refusal.reason = reason;
-		action = refuse(ctx, frame, &r->peer, &r->refusal);
-	}
-	return action >= 0 ? action : count_drop(count_totals(number), reason);
 }
 
 /*
@@ -972,7 +616,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	struct tps_control *settings;
 	struct tps_listener *listener;
 	struct tps_flow *flow;
-	struct requests *r;
+	struct segment *r;
 
 	if (!frame)
 		return XDP_PASS;
@@ -1012,7 +656,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 				return take_order(&take, reason);
 			r->proven = 0;
 			requests_unproven(ctx, r, listener, frame, settings->secret);
-			reason = requests_settle(frame, r, take.of, take_observes(&take));
+			reason = settle(frame, r, take.of, take_observes(&take));
 			return take_finish(&take, reason);
 		}
 		excused = take_observes(&take);
@@ -1039,7 +683,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 		if (requests_again(ctx, r, listener, frame, settings->secret)) {
 			if (!r->scan.charges)
 				return count_pass(take.of, TPS_REASON_RESENT);
-			reason = requests_settle(frame, r, take.of, take_observes(&take));
+			reason = settle(frame, r, take.of, take_observes(&take));
 			return take_finish(&take, reason);
 		}
 		requests_reread(&r->flow, frame, &extra);
@@ -1055,11 +699,11 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 						   ? TPS_REASON_SAME_TURN
 						   : http_idle_reason(&r->scan));
 	}
-	reason = requests_settle(frame, r, take.of, take_observes(&take));
+	reason = settle(frame, r, take.of, take_observes(&take));
 	if (take_refuses(&take, reason)) {
 		if (listener->refusal != TPS_REFUSAL_DROP)
-			requests_tell(r, reason);
-		return requests_refuse(ctx, r, reason);
+			deny_tell(r, reason);
+		return deny(ctx, r, reason);
 	}
 	requests_save(frame, r, flow, take.of, acks);
 	return count_pass(take.of, reason);

@@ -131,7 +131,7 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 	}
 	if ((listener->protocol == TPS_PROTOCOL_HTTP || listener->protocol == TPS_PROTOCOL_TLS) &&
 	    (frame->flags & FRAME_SYN || outcome == FRAME_FIRST_FRAGMENT))
-		requests_syn(frame);
+		flow_syn(frame);
 	why = gate_unproven_reason(listener, frame, outcome);
 	if (why != TPS_REASON_MAX)
 		return gate_unproven(ctx, frame, number, why,

@@ -49,7 +49,7 @@ __noinline int transit_join(struct frame *frame, struct tps_flow_key *key, __u32
 {
 	struct tps_control *settings;
 	struct tps_flow_key copy;
-	struct requests *r;
+	struct segment *r;
 	__u32 zero = 0;
 
 	if (!frame || !key)

@@ -362,7 +362,7 @@ static void expect(int holds, const char *what)
 static __u32 of_hash(const struct stream *s, const __u64 hash[2])
 {
 	for (__u32 i = 0; i < s->charges; i++)
-		if (s->charge[i].kind == HTTP_KEY && !memcmp(s->charge[i].hash, hash, 16))
+		if (s->charge[i].kind == CHARGE_KEY && !memcmp(s->charge[i].hash, hash, 16))
 			return s->charge[i].heads;
 	return 0;
 }
@@ -372,7 +372,7 @@ static __u32 undecided(const struct stream *s)
 	__u32 heads = 0;
 
 	for (__u32 i = 0; i < s->charges; i++)
-		if (s->charge[i].kind == HTTP_UNDECIDED)
+		if (s->charge[i].kind == CHARGE_UNDECIDED)
 			heads += s->charge[i].heads;
 	return heads;
 }
@@ -382,7 +382,7 @@ static void compare(const struct stream *s, const struct told *told)
 	__u32 keyed = 0;
 
 	for (__u32 i = 0; i < s->charges; i++)
-		if (s->charge[i].kind == HTTP_KEY)
+		if (s->charge[i].kind == CHARGE_KEY)
 			keyed += s->charge[i].heads;
 	for (__u32 i = 0; i < told->keys; i++) {
 		__u64 hash[2], other[2];
@@ -449,7 +449,7 @@ static void keys_are_shown(const struct stream *s, const char *bytes, size_t len
 	for (__u32 i = 0; i < s->charges; i++) {
 		int found = 0;
 
-		if (s->charge[i].kind != HTTP_KEY)
+		if (s->charge[i].kind != CHARGE_KEY)
 			continue;
 		keyed++;
 		for (__u32 j = 0; j < shown; j++)

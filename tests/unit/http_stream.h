@@ -21,7 +21,7 @@ struct stream {
 	__u8 stale;             /* what the scratch holds where nothing was copied */
 	__u32 chunk_max;
 	/* of all segments so far, merged */
-	struct http_charge charge[STREAM_CHARGES_MAX];
+	struct charge charge[STREAM_CHARGES_MAX];
 	__u32 charges;
 	__u32 heads;
 	__u32 met;
@@ -69,7 +69,7 @@ static inline void stream_rewind(struct stream *stream)
 	stream->met = 0;
 }
 
-static inline void stream_gather(struct stream *stream, const struct http_charge *charge)
+static inline void stream_gather(struct stream *stream, const struct charge *charge)
 {
 	__u32 i;
 
@@ -127,32 +127,32 @@ static inline __u32 stream_of_key(const struct stream *stream, const char *key)
 
 	siphash_128(stream_secret, key, strlen(key), hash);
 	for (__u32 i = 0; i < stream->charges; i++)
-		if (stream->charge[i].kind == HTTP_KEY &&
+		if (stream->charge[i].kind == CHARGE_KEY &&
 		    !memcmp(stream->charge[i].hash, hash, sizeof(hash)))
 			return stream->charge[i].heads;
 	return 0;
 }
 
 /* How many heads were charged to the source, for @reason if they were undecided. */
-static inline __u32 stream_of_kind(const struct stream *stream, enum http_kind kind, __u32 reason)
+static inline __u32 stream_of_kind(const struct stream *stream, enum charge_kind kind, __u32 reason)
 {
 	__u32 heads = 0;
 
 	for (__u32 i = 0; i < stream->charges; i++)
 		if (stream->charge[i].kind == kind &&
-		    (kind != HTTP_UNDECIDED || stream->charge[i].reason == reason))
+		    (kind != CHARGE_UNDECIDED || stream->charge[i].reason == reason))
 			heads += stream->charge[i].heads;
 	return heads;
 }
 
 static inline __u32 stream_no_key(const struct stream *stream)
 {
-	return stream_of_kind(stream, HTTP_NO_KEY, 0);
+	return stream_of_kind(stream, CHARGE_SOURCE, 0);
 }
 
 static inline __u32 stream_undecided(const struct stream *stream, enum tps_reason reason)
 {
-	return stream_of_kind(stream, HTTP_UNDECIDED, reason);
+	return stream_of_kind(stream, CHARGE_UNDECIDED, reason);
 }
 
 /* ---- a case's stream, for cmocka: opened before it, closed behind it ---- */
