@@ -134,6 +134,7 @@ __noinline int arrive(struct xdp_md *ctx)
 		return -1;
 	splice->used_jiffies = bpf_jiffies64();
 	arrive_meet(splice, frame, n);
+	frame->swallowed = n->swallowed;
 	if (!n->swallowed && !n->injected)
 		return -1;
 	place = splice_inward(n, frame->seq, frame->payload_bytes, frame->ack, &seq);

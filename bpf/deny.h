@@ -113,10 +113,10 @@ __noinline int deny_tell(struct segment *r, __u32 reason)
 }
 
 /*
- * The end of a segment that is refused for @reason: by an answer, where the listener gives one and
- * one can be given. Returns the XDP action. A global function, as above.
+ * What the refused segment gets. 0: nothing but a drop, since no answer can be right for its
+ * client. A global function, as above.
  */
-__noinline int deny(struct xdp_md *ctx, struct segment *r, __u32 reason)
+__noinline int deny(struct segment *r)
 {
 	struct tps_listener *listener;
 	struct tps_control *settings;
@@ -124,21 +124,21 @@ __noinline int deny(struct xdp_md *ctx, struct segment *r, __u32 reason)
 	__u32 zero = 0, number;
 
 	if (!r)
-		return XDP_DROP;
+		return 0;
 	number = r->listener;
 	frame = bpf_map_lookup_elem(&frames, &zero);
 	settings = bpf_map_lookup_elem(&control, &zero);
 	listener = bpf_map_lookup_elem(&listeners, &number);
 	if (!settings || !listener || !frame)
-		return XDP_DROP;
+		return 0;
 	if (!settle_may_refuse(r, listener, frame) || !deny_is_turn(r) ||
 	    (listener->refusal != TPS_REFUSAL_RESET && !deny_is_http(r)))
-		return count_drop(count_totals(number), reason);
+		return 0;
 	deny_want(r, frame,
 		  listener->refusal == TPS_REFUSAL_ANSWER && settings->draining
 			  ? TPS_REFUSAL_CLOSE
 			  : listener->refusal);
-	return settle_refuse(ctx, frame, r, reason);
+	return 1;
 }
 
 #endif

@@ -51,7 +51,13 @@ struct tcp_sock___tps {
 	__u64 bytes_sent;
 } __attribute__((preserve_access_index));
 
+struct inet_request_sock___tps {
+	__u16 snd_wscale : 4, rcv_wscale : 4, tstamp_ok : 1, sack_ok : 1, wscale_ok : 1, ecn_ok : 1,
+		acked : 1; /* the handshake's last ACK came, and no socket was made */
+} __attribute__((preserve_access_index));
+
 struct tcp_request_sock___tps {
+	struct inet_request_sock___tps req;
 	__u32 rcv_isn;
 	__u32 snt_isn;
 } __attribute__((preserve_access_index));
@@ -82,8 +88,11 @@ struct flow_peer {
 			   acked */
 	__u8 spoke;     /* the server has sent data */
 	__u8 state;     /* of the host's socket; 0: it was not asked */
-	__u32 sent;     /* when FLOW_ESTABLISHED: its snd_nxt */
-	__u32 acked;    /* and snd_una */
+	__u8 deferred;  /* NEW_SYN_RECV: the handshake is over, and the host waits all the same, for
+			   data (TCP_DEFER_ACCEPT) or for room in the accept queue */
+	__u8 window_shift; /* then: the client's window scale */
+	__u32 sent;        /* when FLOW_ESTABLISHED: its snd_nxt */
+	__u32 acked;       /* and snd_una */
 };
 
 /* a is before b in sequence space (RFC 9293 3.4). */
@@ -129,6 +138,7 @@ static __always_inline void flow_read_socket(const struct tcp_sock___tps *socket
 	ret->acked = socket->snd_una;
 	ret->untouched = socket->bytes_received == 0;
 	ret->spoke = socket->bytes_sent != 0;
+	ret->deferred = 0;
 	ret->answered = ret->spoke && ack == socket->write_seq &&
 			(__s32)(socket->lsndtime - socket->inet_conn.icsk_ack.lrcvtime) >= 0;
 }
@@ -143,6 +153,7 @@ static __always_inline void flow_read_handshake(__u32 client_next, __u32 server_
 	ret->untouched = 1;
 	ret->spoke = 0;
 	ret->answered = 0;
+	ret->deferred = 0;
 }
 
 /* The handshake's last ACK, or data that came with it, answers a SYN cookie of this listener. */
@@ -208,6 +219,8 @@ static __always_inline __u32 flow_read_found(struct xdp_md *ctx, struct bpf_sock
 		if (!request)
 			return TPS_REASON_NO_HANDSHAKE;
 		flow_read_handshake(request->rcv_isn + 1, request->snt_isn + 1, ret);
+		ret->deferred = request->req.acked;
+		ret->window_shift = request->req.snd_wscale;
 		return 0;
 	}
 	if (state == FLOW_TIME_WAIT || state == FLOW_CLOSE || state == FLOW_SYN_SENT)

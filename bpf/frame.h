@@ -54,6 +54,7 @@ struct frame {
 	__u8 is_udp;
 	__u8 is_jumbo;      /* the payload ends with the frame, beyond its linear part too */
 	__u8 unacked;       /* for the gate: the client has not acked the latest answer */
+	__u32 swallowed;    /* for the gate: seq was turned to the server's count by so many */
 	struct frame_ip ip; /* the reader's own */
 	__u32 outcome;      /* enum frame_outcome; for the gate to keep */
 	int action;         /* for the gate to keep: below 0, none yet */
@@ -260,6 +261,7 @@ DUAL_INLINE enum frame_outcome frame_read(const __u8 *data, const __u8 *end, str
 	ret->flags = 0;
 	ret->is_jumbo = 0;
 	ret->unacked = 0;
+	ret->swallowed = 0;
 	ret->action = -1;
 	if (data + at > end)
 		return FRAME_MALFORMED;

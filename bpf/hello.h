@@ -53,7 +53,6 @@ enum hello_fate {
  * function: verified once. */
 __noinline int hello_lookup(struct tls_scan *s, __u32 from, struct tps_slot *ret)
 {
-	struct tps_limit *limit;
 	struct tps_host *host;
 	struct tps_key key;
 
@@ -65,8 +64,7 @@ __noinline int hello_lookup(struct tls_scan *s, __u32 from, struct tps_slot *ret
 	host = bpf_map_lookup_elem(&hosts, &key);
 	if (!host)
 		return 0;
-	limit = bpf_map_lookup_elem(&limits, &host->slot.slot);
-	if (!limit || limit->generation != host->slot.generation)
+	if (!identify_tenant(host->slot))
 		return 0;
 	*ret = host->slot;
 	return 1;
@@ -314,6 +312,14 @@ static __always_inline enum hello_fate hello_unproven(struct xdp_md *ctx, struct
 	return HELLO_CHARGE;
 }
 
+/* The host takes urgent data out of the stream, so what it would read as a hello nobody can tell.
+ */
+static __always_inline enum hello_fate hello_urgent(struct segment *r)
+{
+	r->reason = TPS_REASON_URGENT;
+	return HELLO_ORDER;
+}
+
 /* Is this the byte that the parser wants next, with the ack that was proven? */
 static __always_inline int hello_expected(const struct tps_flow *flow, const struct frame *frame,
 					  __u32 epoch)
@@ -381,7 +387,7 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 	struct charge *charge;
 	struct frame *frame;
 	struct segment *r;
-	__u32 zero = 0, reason;
+	__u32 zero = 0, reason, fate;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
 	listener = bpf_map_lookup_elem(&listeners, &number);
@@ -400,10 +406,8 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 	charge->kind = CHARGE_SOURCE;
 	charge->reason = 0;
 	charge->heads = 1;
-	if (frame->flags & FRAME_URG) {
-		r->reason = TPS_REASON_URGENT;
-		return HELLO_ORDER;
-	}
+	if (frame->flags & FRAME_URG && (!flow || flow->hello.phase != TLS_DONE))
+		return hello_urgent(r);
 	if (flow) {
 		dual_memcpy(&r->flow, flow, __builtin_offsetof(struct tps_flow, hello));
 		tls_copy(&r->flow.hello, &flow->hello);
@@ -412,10 +416,13 @@ __noinline int hello_place(struct xdp_md *ctx, struct tps_flow *flow, __u32 numb
 	if (hello_expected(flow, frame, settings->epoch))
 		return HELLO_READ;
 	reason = flow_prove(ctx, listener, frame, flow, &r->peer);
-	if (reason)
-		return hello_unproven(ctx, r, listener, flow, frame, reason);
-	r->acks |= r->peer.untouched;
-	return hello_locate(r, flow, frame, listener->placement);
+	if (reason) {
+		fate = hello_unproven(ctx, r, listener, flow, frame, reason);
+	} else {
+		r->acks |= r->peer.untouched;
+		fate = hello_locate(r, flow, frame, listener->placement);
+	}
+	return frame->flags & FRAME_URG && fate != HELLO_PASS ? hello_urgent(r) : fate;
 }
 
 /*
@@ -465,30 +472,20 @@ __noinline int hello_read(struct xdp_md *ctx, struct tps_flow *flow)
 	return HELLO_CHARGE;
 }
 
-/* The end of a hello that is refused for @reason: the connection ends, since nothing has begun.
- * Only what speaks TLS gets an alert. Returns the XDP action. A global function: verified once. */
-__noinline int hello_refuse(struct xdp_md *ctx, struct segment *r, __u32 reason)
+/* What the refused hello gets: the connection ends, since nothing has begun. Only what speaks TLS
+ * gets an alert. 0: nothing but a drop. */
+static __always_inline int hello_deny(struct segment *r, const struct tps_listener *listener,
+				      const struct frame *frame)
 {
-	struct tps_listener *listener;
-	struct frame *frame;
-	__u32 zero = 0, number;
-
-	if (!r)
-		return XDP_DROP;
-	number = r->listener;
-	frame = bpf_map_lookup_elem(&frames, &zero);
-	listener = bpf_map_lookup_elem(&listeners, &number);
-	if (!listener || !frame)
-		return XDP_DROP;
-	if (!settle_may_refuse(r, listener, frame) ||
+	if (!r->proven || !settle_may_refuse(r, listener, frame) ||
 	    (listener->refusal != TPS_REFUSAL_RESET &&
 	     r->scan.charge[0].reason == TPS_REASON_NOT_HELLO))
-		return count_drop(count_totals(number), reason);
+		return 0;
 	r->refusal.want = listener->refusal == TPS_REFUSAL_RESET ? TPS_WANT_RESET : TPS_WANT_CLOSE;
 	dual_memset(&r->refusal.answer, 0, sizeof(r->refusal.answer));
 	r->refusal.answer.closes = 1;
 	r->refusal.answer.form = TPS_FORM_ALERT;
-	return settle_refuse(ctx, frame, r, reason);
+	return 1;
 }
 
 /* A RST of the client's that the server believes (RFC 5961 3.2), as a transit flow's entry tells:
@@ -543,7 +540,8 @@ static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, _
 		return count_pass(take.of, r->reason);
 	reason = settle_one(frame, r, SETTLE_STEP(SETTLE_ONLY, 0, 0));
 	if (take_refuses(&take, reason))
-		return r->proven ? hello_refuse(ctx, r, reason) : count_drop(take.of, reason);
+		return hello_deny(r, take.listener, frame) ? settle_refuse(ctx, r, reason)
+							   : count_drop(take.of, reason);
 	if (r->proven)
 		hello_save(frame, r, flow);
 	return count_pass(take.of, reason);

@@ -7,7 +7,8 @@
  * knows that the client acked all it sent, the packet becomes the answer and goes back at once
  * (XDP_TX). Else the packet goes on as one byte that the server has already: it carries the
  * client's ack, and the ACK that it draws becomes the answer (respond.h). Where the handshake's ACK
- * was lost, it goes on as that.
+ * was lost, it goes on as that. Of a connection that the host does not make before it has data, the
+ * answer is the end, and goes back at once.
  */
 #ifndef TPS_BPF_REFUSE_H
 #define TPS_BPF_REFUSE_H
@@ -39,14 +40,53 @@ struct refusal {
 
 #define REFUSE_CLOCK_MONOTONIC 1 /* linux/time.h */
 
+/* How long an entry is kept after the last segment: of a connection that is open, until nobody can
+ * still be waiting at either end; behind both FINs, as long as Linux holds what is left of
+ * such a connection (TCP_TIMEWAIT_LEN, include/net/tcp.h); when nothing was given yet, a little. */
+#define REFUSE_OPEN_S 86400
+#define REFUSE_ENDING_S 60
+#define REFUSE_WANTED_S 10
+#define REFUSE_LOOK_NS (10 * BUCKET_NS_PER_SEC)
+#define REFUSE_TICK_NS 1000000 /* of jiffies, the shortest there is, where it is not known */
+
+static __always_inline __u64 refuse_kept_s(const struct tps_splice *splice)
+{
+	if (!splice->swallowed && !splice->injected)
+		return REFUSE_WANTED_S;
+	return splice->ending & TPS_SPLICE_BOTH_FIN || splice->state != TPS_SPLICE_OPEN
+		       ? REFUSE_ENDING_S
+		       : REFUSE_OPEN_S;
+}
+
+/* The entry's timer: it forgets the entry, or looks again later. */
+static int refuse_look(void *map, struct tps_flow_key *key, struct tps_splice *splice)
+{
+	/* read first: a segment that comes meanwhile is later */
+	__u64 used = *(volatile __u64 *)&splice->used_jiffies, tick_ns = 0;
+	struct tps_control *settings;
+	__u32 zero = 0;
+	__s64 idle;
+
+	settings = bpf_map_lookup_elem(&control, &zero);
+	if (settings)
+		tick_ns = settings->tick_ns;
+	idle = bpf_jiffies64() - used;
+	if (idle > 0 &&
+	    idle * (tick_ns ?: REFUSE_TICK_NS) > refuse_kept_s(splice) * BUCKET_NS_PER_SEC)
+		translate_forget(key);
+	else
+		bpf_timer_start(&splice->timer, REFUSE_LOOK_NS, 0);
+	return 0;
+}
+
 /* Gives the entry its timer, if it has none. Making one fails at times (-ENOMEM, Linux 6.18): then
  * the next refusal tries again. */
 static __always_inline void refuse_time(struct tps_splice *splice)
 {
 	if (splice->timed || bpf_timer_init(&splice->timer, &spliced, REFUSE_CLOCK_MONOTONIC) ||
-	    bpf_timer_set_callback(&splice->timer, translate_look))
+	    bpf_timer_set_callback(&splice->timer, refuse_look))
 		return;
-	splice->timed = !bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0);
+	splice->timed = !bpf_timer_start(&splice->timer, REFUSE_LOOK_NS, 0);
 }
 
 /* The entry in which the answer is wanted: there, or made. */
@@ -80,63 +120,88 @@ static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
 	return splice;
 }
 
-static __always_inline void refuse_want(struct xdp_md *ctx, struct tps_splice *splice,
-					const struct frame *frame, const struct refusal *refusal)
+/* False: the segment was turned by counts that are the entry's no more, since a copy of it was
+ * answered meanwhile. */
+static __always_inline int refuse_want(struct xdp_md *ctx, struct tps_splice *splice,
+				       const struct frame *frame, const struct refusal *refusal)
 {
+	int wanted = 0;
+
 	bpf_spin_lock(&splice->lock);
-	splice->want = refusal->want;
-	splice->want_seq = frame->seq;
-	splice->want_ack = frame->ack;
-	splice->want_bytes = refusal->bytes;
-	splice->ifindex = ctx->ingress_ifindex;
-	splice->listener = refusal->listener;
-	splice->reason = refusal->reason;
-	dual_memcpy(&splice->answer, &refusal->answer, sizeof(splice->answer));
+	if (splice->swallowed == frame->swallowed) {
+		splice->want = refusal->want;
+		splice->want_seq = frame->seq;
+		splice->want_ack = frame->ack;
+		splice->want_bytes = refusal->bytes;
+		splice->ifindex = ctx->ingress_ifindex;
+		splice->listener = refusal->listener;
+		splice->reason = refusal->reason;
+		dual_memcpy(&splice->answer, &refusal->answer, sizeof(splice->answer));
+		wanted = 1;
+	}
 	bpf_spin_unlock(&splice->lock);
+	return wanted;
 }
 
 /* The entry's new counts. False: they are not @n any more, or the server has sent more meanwhile,
  * which left by the old ones. */
-static __always_inline int refuse_commit(struct tps_splice *splice, const struct splice_count *n,
-					 const struct frame *frame, const struct tps_answer *answer,
-					 __u32 swallowed)
+static __always_inline int refuse_commit(struct xdp_md *ctx, struct tps_splice *splice,
+					 const struct splice_count *n, const struct frame *frame,
+					 const struct refusal *refusal)
 {
-	int committed = 0;
+	int committed = 0, closes = refusal->answer.closes;
 
 	bpf_spin_lock(&splice->lock);
 	if (splice->swallowed == n->swallowed && splice->injected == n->injected &&
-	    splice->sent_seq == frame->ack) {
-		translate_add(splice, frame->seq, swallowed, frame->ack, answer->bytes);
-		dual_memcpy(&splice->answer, answer, sizeof(*answer));
+	    (closes || splice->sent_seq == frame->ack)) {
+		translate_add(splice, frame->seq, refusal->bytes, frame->ack,
+			      refusal->answer.bytes + closes);
+		dual_memcpy(&splice->answer, &refusal->answer, sizeof(splice->answer));
+		splice->ifindex = ctx->ingress_ifindex;
+		splice->listener = refusal->listener;
+		splice->reason = refusal->reason;
+		if (closes)
+			splice->state = TPS_SPLICE_CLOSED;
 		committed = 1;
 	}
 	bpf_spin_unlock(&splice->lock);
 	return committed;
 }
 
+/* Is it known of the connection, which is open and spliced, that this device leads to its client
+ * and has the egress program, and that the server has sent no more than its client knows of? */
+static __always_inline int refuse_knows(struct xdp_md *ctx, const struct frame *frame,
+					const struct tps_splice *splice)
+{
+	return splice->swallowed && splice->ifindex == ctx->ingress_ifindex &&
+	       splice->sent_seq == frame->ack &&
+	       /* or the device took its tag off */
+	       !(splice->tagged && frame->ip_at == FRAME_ETHERNET_BYTES);
+}
+
 /*
- * The answer at once, on a connection that is spliced already, so that this device is known to lead
- * to the client and the egress program to be there. Returns the XDP action, or -1 when it is not
- * for this segment, which then is as it was.
+ * The answer at once: on a connection of which refuse_knows(), or as all of one that the host has
+ * not made yet, which ends with it. Returns the XDP action, or -1 when it is not for this segment,
+ * which then is as it was.
  */
 static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *frame,
 					  struct refusal *refusal, struct tps_splice *splice)
 {
+	__u32 zero = 0, window = 0, bytes;
 	struct splice_count *n;
 	struct respond_tcp *tcp;
 	struct respond *r;
-	__u32 zero = 0, window = 0, bytes;
 	int failed;
 
 	r = bpf_map_lookup_elem(&responses, &zero);
-	if (!r || !splice->swallowed || splice->ifindex != ctx->ingress_ifindex ||
-	    splice->sent_seq != frame->ack)
-		return -1;
-	if (splice->tagged &&
-	    frame->ip_at == FRAME_ETHERNET_BYTES) /* the device took its tag off */
+	if (!r)
 		return -1;
 	n = &r->count;
 	tcp = &r->tcp;
+	if (refusal->answer.closes)
+		dual_memset(n, 0, sizeof(*n));
+	else if (!refuse_knows(ctx, frame, splice))
+		return -1;
 	if (!reply_read(ctx, frame, tcp, &window))
 		return -1;
 	bytes = respond_text(r, &refusal->answer);
@@ -145,16 +210,39 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 	refusal->answer.bytes = bytes;
 	tcp->seq = frame->ack + n->injected;
 	tcp->ack = frame->seq + n->swallowed + refusal->bytes;
-	tcp->window_be = splice->window_be;
-	failed = reply(ctx, frame, r, bytes, FRAME_PSH | FRAME_ACK);
+	tcp->window_be = refusal->answer.closes ? 0xffff : splice->window_be;
+	failed = reply(ctx, frame, r, bytes,
+		       FRAME_PSH | FRAME_ACK | (refusal->answer.closes ? FRAME_FIN : 0));
 	if (failed < 0)
 		return -1;
 	if (failed)
 		return count_drop(count_totals(refusal->listener), TPS_REASON_NO_SPLICE);
-	if (!refuse_commit(splice, n, frame, &refusal->answer, refusal->bytes))
+	if (!refuse_commit(ctx, splice, n, frame, refusal))
 		return count_drop(count_totals(refusal->listener), refusal->reason);
-	count_refusal(count_totals(refusal->listener), TPS_REFUSAL_ANSWER, refusal->reason);
+	count_refusal(count_totals(refusal->listener),
+		      refusal->answer.closes ? TPS_REFUSAL_CLOSE : TPS_REFUSAL_ANSWER,
+		      refusal->reason);
 	return count_tx(count_totals(refusal->listener), refusal->reason);
+}
+
+/* Is it the first segment of a connection that the host defers? Nothing but new bytes would make
+ * its socket. */
+static __always_inline int refuse_is_deferred(const struct flow_peer *peer,
+					      const struct frame *frame)
+{
+	return peer->state == FLOW_NEW_SYN_RECV && peer->deferred && peer->received == frame->seq;
+}
+
+/* The host's request for a connection is freed; the client's next segment meets a closed port. */
+static __always_inline int refuse_request(struct xdp_md *ctx, struct frame *frame,
+					  const struct refusal *refusal)
+{
+	struct tps_totals *of = count_totals(refusal->listener);
+
+	if (reply_shrink(ctx, frame, frame->seq, 0, FRAME_RST))
+		return count_drop(of, TPS_REASON_NO_SPLICE);
+	count_refusal(of, TPS_REFUSAL_RESET, refusal->reason);
+	return count_pass(of, refusal->reason);
 }
 
 /*
@@ -185,24 +273,35 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	stand = flow_stand(peer, frame);
 	if (stand == FLOW_ELSEWHERE)
 		return -1;
+	of = count_totals(refusal->listener);
+	peer->deferred = refuse_is_deferred(peer, frame);
+	if (peer->deferred) {
+		if (refusal->want == TPS_WANT_RESET)
+			return refuse_request(ctx, frame, refusal);
+		refusal->want = TPS_WANT_CLOSE;
+		refusal->answer.closes = 1;
+	}
 	splice = refuse_entry(frame);
 	if (!splice || splice->state != TPS_SPLICE_OPEN)
 		return -1;
-	of = count_totals(refusal->listener);
-	if (stand == FLOW_SETTLED && refusal->want == TPS_WANT_ANSWER) {
+	if (peer->deferred || (stand == FLOW_SETTLED && refusal->want == TPS_WANT_ANSWER)) {
 		__u8 form = refusal->answer.form;
 
+		if (peer->deferred)
+			splice->window_shift = peer->window_shift;
 		for (int tries = 0; tries < 2; tries++) {
 			int action = refuse_at_once(ctx, frame, refusal, splice);
 
 			if (action >= 0)
 				return action;
-			refusal->answer.form = TPS_FORM_HEAD; /* it may have room */
+			if (form == TPS_FORM_BODY)
+				refusal->answer.form = TPS_FORM_HEAD; /* it may have room */
 		}
 		refusal->answer.form = form;
 	}
 	opens = refuse_opens(splice, peer, frame);
-	refuse_want(ctx, splice, frame, refusal);
+	if (!refuse_want(ctx, splice, frame, refusal))
+		return -1;
 	/* not the byte before the request: that one may never come, as it was. A connection request
 	 * takes no ack from a byte that is outside its window (Linux: tcp_check_req()): it gets the
 	 * bare ACK that it waits for, and the request when it comes next finds a socket. */

@@ -703,7 +703,7 @@ static __always_inline int requests_gate(struct xdp_md *ctx, struct frame *frame
 	if (take_refuses(&take, reason)) {
 		if (listener->refusal != TPS_REFUSAL_DROP)
 			deny_tell(r, reason);
-		return deny(ctx, r, reason);
+		return deny(r) ? settle_refuse(ctx, r, reason) : count_drop(take.of, reason);
 	}
 	requests_save(frame, r, flow, take.of, acks);
 	return count_pass(take.of, reason);

@@ -226,12 +226,17 @@ static __always_inline int settle_may_refuse(const struct segment *r,
 	       listener->placement == TPS_PLACEMENT_LOCAL;
 }
 
-/* Refuses the segment for @reason by what r->refusal wants. Returns the XDP action. */
-static __always_inline int settle_refuse(struct xdp_md *ctx, struct frame *frame, struct segment *r,
-					 __u32 reason)
+/* Refuses the segment for @reason by what r->refusal wants. Returns the XDP action. A global
+ * function: verified once. */
+__noinline int settle_refuse(struct xdp_md *ctx, struct segment *r, __u32 reason)
 {
+	struct frame *frame;
+	__u32 zero = 0;
 	int action;
 
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	if (!r || !frame)
+		return XDP_DROP;
 	r->refusal.bytes = frame->payload_bytes;
 	r->refusal.listener = r->listener;
 	r->refusal.reason = reason;

@@ -13,7 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
-#include <tps/bucket.h>
+
 
 #include "count.h"
 #include "frame.h"
@@ -86,46 +86,6 @@ static __always_inline void translate_forget(const struct tps_flow_key *key)
 		return;
 	__sync_fetch_and_add(port, -1);
 	__sync_fetch_and_add(source, -1);
-}
-
-/* How long an entry is kept after the last segment: of a connection that is open, until nobody can
- * still be waiting at either end; behind both FINs, as long as Linux holds what is left of
- * such a connection (TCP_TIMEWAIT_LEN, include/net/tcp.h); when nothing was given yet, a little. */
-#define TRANSLATE_OPEN_S 86400
-#define TRANSLATE_ENDING_S 60
-#define TRANSLATE_WANTED_S 10
-#define TRANSLATE_LOOK_NS (10 * BUCKET_NS_PER_SEC)
-#define TRANSLATE_TICK_NS 1000000 /* of jiffies, the shortest there is, where it is not known */
-
-static __always_inline __u64 translate_kept_s(const struct tps_splice *splice)
-{
-	if (!splice->swallowed && !splice->injected)
-		return TRANSLATE_WANTED_S;
-	return splice->ending & TPS_SPLICE_BOTH_FIN || splice->state != TPS_SPLICE_OPEN
-		       ? TRANSLATE_ENDING_S
-		       : TRANSLATE_OPEN_S;
-}
-
-/* The entry's timer: it forgets the entry, or looks again later. */
-static __attribute__((unused)) int translate_look(void *map, struct tps_flow_key *key,
-						  struct tps_splice *splice)
-{
-	/* read first: a segment that comes meanwhile is later */
-	__u64 used = *(volatile __u64 *)&splice->used_jiffies, tick_ns = 0;
-	struct tps_control *settings;
-	__u32 zero = 0;
-	__s64 idle;
-
-	settings = bpf_map_lookup_elem(&control, &zero);
-	if (settings)
-		tick_ns = settings->tick_ns;
-	idle = bpf_jiffies64() - used;
-	if (idle > 0 &&
-	    idle * (tick_ns ?: TRANSLATE_TICK_NS) > translate_kept_s(splice) * BUCKET_NS_PER_SEC)
-		translate_forget(key);
-	else
-		bpf_timer_start(&splice->timer, TRANSLATE_LOOK_NS, 0);
-	return 0;
 }
 
 /* The internet checksum's correction for a word that changes (RFC 1624 3, eqn. 3). */

@@ -467,6 +467,11 @@ static void urgent_data_is_dropped_until_the_hello_has_ended(void **state)
 	packet = data_packet();
 	packet.flags = PACKET_ACK | PACKET_URG;
 	expect(&packet, TLS, TPS_ACTION_PASS, TPS_REASON_BOUND);
+	/* and so with an ack that was not seen before */
+	live_answer(&c, &h, "server hello");
+	packet = data_packet();
+	packet.flags = PACKET_ACK | PACKET_URG;
+	expect(&packet, TLS, TPS_ACTION_PASS, TPS_REASON_BOUND);
 }
 
 /* ---- forged ---- */
