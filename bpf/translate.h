@@ -14,7 +14,6 @@
 
 #include <tps/abi.h>
 
-
 #include "count.h"
 #include "frame.h"
 #include "maps.h"

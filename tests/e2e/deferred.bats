@@ -111,8 +111,8 @@ assert_told()
 }
 
 @test "a hello is refused with an alert, and nothing is left of its connection" {
-	local source=203.0.113.24 count
-	for count in 1 2 3; do
+	local source=203.0.113.24
+	for _ in 1 2 3; do
 		run lab_run client curl -sk --interface "$source" --max-time 3 "https://$lab_server4:8071/"
 		assert_output ok
 	done
