@@ -18,6 +18,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/bucket.h>
 
 #include "answer.h"
 #include "count.h"
