@@ -511,7 +511,7 @@ static __always_inline int hello_is_behind(const struct tps_flow *flow, const st
  * action. */
 static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, __u32 number)
 {
-	__u32 zero = 0, reason, fate;
+	__u32 zero = 0, reason, fate, verdict;
 	struct take take = {};
 	struct tps_flow *flow;
 	struct segment *r;
@@ -539,6 +539,9 @@ static __always_inline int hello_gate(struct xdp_md *ctx, struct frame *frame, _
 	if (fate != HELLO_CHARGE)
 		return count_pass(take.of, r->reason);
 	reason = settle_one(frame, r, SETTLE_STEP(SETTLE_ONLY, 0, 0));
+	verdict = count_verdict_of(reason, take_observes(&take));
+	if (verdict != TPS_VERDICT_ALLOWED)
+		settle_notice(r, reason, verdict);
 	if (take_refuses(&take, reason))
 		return hello_deny(r, take.listener, frame) ? settle_refuse(ctx, r, reason)
 							   : count_drop(take.of, reason);

@@ -11,6 +11,7 @@
 
 #include <tps/abi.h>
 
+#include "clock.h"
 #include "count.h"
 #include "frame.h"
 #include "maps.h"
@@ -180,6 +181,16 @@ static __always_inline int identify_slot(const struct tps_control *settings, str
 	return 1;
 }
 
+/* That the key came, at most once a minute. */
+static __always_inline void identify_used(const struct tps_control *settings,
+					  struct tps_key_owner *key)
+{
+	__u64 now_ns = clock_coarse_ns(settings);
+
+	if (!key->used_ns || now_ns > key->used_ns + TPS_KEY_USE_NS)
+		key->used_ns = now_ns;
+}
+
 /* The caller that has the key of @hash, and its slot. False: nobody has; then it is for
  * identify_source(). */
 static __always_inline int identify_key(const struct tps_control *settings, const __u64 hash[2],
@@ -187,17 +198,18 @@ static __always_inline int identify_key(const struct tps_control *settings, cons
 					struct tps_slot *ret_slot)
 {
 	struct tps_key key = {{hash[0], hash[1]}};
-	struct tps_slot *found = bpf_map_lookup_elem(&keys, &key);
+	struct tps_key_owner *found = bpf_map_lookup_elem(&keys, &key);
 
 	if (!found) {
 		count_note(of, TPS_REASON_UNKNOWN_KEY);
 		return 0;
 	}
-	if (!identify_slot(settings, *found, ret)) {
+	if (!identify_slot(settings, found->slot, ret)) {
 		count_note(of, TPS_REASON_STALE_SLOT);
 		return 0;
 	}
-	*ret_slot = *found;
+	*ret_slot = found->slot;
+	identify_used(settings, found);
 	return 1;
 }
 

@@ -99,7 +99,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 65536);
 	__type(key, __u32);
-	__type(value, struct tps_bucket);
+	__type(value, struct tps_account);
 } buckets SEC(".maps");
 
 /* the gate; zeroed by tpsctl before a slot is used again */
@@ -127,13 +127,13 @@ struct {
 	__type(value, struct tps_slot);
 } sources6 SEC(".maps");
 
-/* tpsctl */
+/* tpsctl, but for .used_ns, which is the gate's: a key that changes hands may lose it */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct tps_key);
-	__type(value, struct tps_slot);
+	__type(value, struct tps_key_owner);
 } keys SEC(".maps");
 
 /* tpsctl; the entry before its depth's bit in control, and gone before that goes */
@@ -212,5 +212,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct tps_totals);
 } totals SEC(".maps");
+
+/* the gate, over what is oldest, and readers .lost; each event's turn says whether it is whole */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct tps_events);
+} events SEC(".maps");
 
 #endif

@@ -19,6 +19,7 @@
 #include "http.h"
 #include "identify.h"
 #include "maps.h"
+#include "notice.h"
 #include "refuse.h"
 #include "take.h"
 
@@ -92,7 +93,8 @@ static __always_inline int settle_identify(const struct tps_control *settings, s
 					   struct subject *ret)
 {
 	struct tps_flow *flow = &r->flow;
-	__u32 generation = *(volatile const __u32 *)&settings->keys_generation;
+	__u32 generation = *(volatile const __u32 *)&settings->keys_generation +
+			   (__u32)(bpf_jiffies64() >> TPS_KEY_BIND_SHIFT);
 
 	if (charge->kind != CHARGE_KEY && charge->kind != CHARGE_BOUND)
 		return 0;
@@ -206,15 +208,54 @@ static __always_inline void settle_note(struct segment *r, struct tps_totals *of
 	}
 }
 
+/*
+ * The charge that was not allowed, for @reason, is told of. Whose it is, is looked up once more: in
+ * the charge itself it would cost those who are allowed. Returns the reason. A global function:
+ * verified once.
+ */
+__noinline int settle_notice(struct segment *r, __u32 reason, __u32 verdict)
+{
+	__u32 zero = 0, slot, tier;
+	struct tps_stranger *stranger = NULL;
+	struct tps_control *settings;
+	struct tps_address address;
+	struct tps_limit *limit;
+	struct frame *frame;
+
+	if (!r)
+		return reason;
+	slot = r->slot;
+	settings = bpf_map_lookup_elem(&control, &zero);
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	limit = bpf_map_lookup_elem(&limits, &slot);
+	if (!settings || !frame || !limit)
+		return reason;
+	tier = limit->tier;
+	if (slot == TPS_SLOT_STRANGERS) {
+		tier = settings->default_tier;
+		address = identify_address(frame);
+		stranger = bpf_map_lookup_elem(&strangers, &address);
+	}
+	notice(stranger, slot, NOTICE_WHAT(verdict, reason, r->listener, tier));
+	return reason;
+}
+
 /* Charges what was found in the segment. Returns the packet's reason. */
 static __always_inline __u32 settle(struct frame *frame, struct segment *r, struct tps_totals *of,
 				    int observing)
 {
+	__u32 reason, verdict;
+
 	if (r->proven)
 		settle_note(r, of);
 	if (r->scan.charges == 1)
-		return settle_one(frame, r, SETTLE_STEP(SETTLE_ONLY, 0, 0));
-	return settle_all(frame, r, observing);
+		reason = settle_one(frame, r, SETTLE_STEP(SETTLE_ONLY, 0, 0));
+	else
+		reason = settle_all(frame, r, observing);
+	verdict = count_verdict_of(reason, observing);
+	if (verdict != TPS_VERDICT_ALLOWED)
+		settle_notice(r, reason, verdict);
+	return reason;
 }
 
 /* Can the segment, read from its first byte on, be refused by anything but a drop? */

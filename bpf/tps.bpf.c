@@ -15,6 +15,7 @@
 #include "hello.h"
 #include "identify.h"
 #include "maps.h"
+#include "notice.h"
 #include "quoted.h"
 #include "refuse.h"
 #include "requests.h"
@@ -62,6 +63,9 @@ static __always_inline int gate_unproven(struct xdp_md *ctx, const struct frame 
 	count_caller(who.slot, verdict, 1);
 	if (who.stranger && !who.limit)
 		count_stranger(who.stranger, verdict, 1);
+	if (verdict != TPS_VERDICT_ALLOWED &&
+	    !(who.stranger && notice_is_told(who.stranger, take.settings)))
+		notice(who.stranger, who.slot, NOTICE_WHAT(verdict, reason, number, who.tier));
 	if (verdict == TPS_VERDICT_ALLOWED || verdict == TPS_VERDICT_WOULD_REFUSE)
 		return count_pass(take.of, reason);
 	if (why == TPS_REASON_SYN && take.listener->refusal == TPS_REFUSAL_RESET)
@@ -75,14 +79,17 @@ __noinline int gate_banned(struct frame *frame, __u32 number)
 {
 	struct take take = {};
 	struct subject who;
+	__u32 verdict;
 
 	if (!frame || !gate_take(&take, number))
 		return -1;
 	identify_source(take.settings, frame, take.of, &who);
 	if (who.limit && who.limit->flags & TPS_LIMIT_EXEMPT)
 		return -1;
-	count_verdict(take.of, who.tier,
-		      count_verdict_of(TPS_REASON_BANNED_PREFIX, take_observes(&take)), 1);
+	verdict = count_verdict_of(TPS_REASON_BANNED_PREFIX, take_observes(&take));
+	count_verdict(take.of, who.tier, verdict, 1);
+	notice(who.stranger, who.slot,
+	       NOTICE_WHAT(verdict, TPS_REASON_BANNED_PREFIX, number, who.tier));
 	return take_finish(&take, TPS_REASON_BANNED_PREFIX);
 }
 

@@ -297,10 +297,20 @@ struct tps_source6_key {
 	__u8 address[16];
 };
 
-/* keys: hash by SipHash-2-4-128 of the key under the secret, to tps_slot. */
+/* keys: hash by SipHash-2-4-128 of the key under the secret, to whose it is. */
 struct tps_key {
 	__u64 hash[2];
 };
+struct tps_key_owner {
+	struct tps_slot slot;
+	/* the gate's: when the key last came, CLOCK_MONOTONIC; 0: never yet. Written once in
+	 * TPS_KEY_USE_NS at most, and no later than TPS_KEY_BIND_SHIFT allows after that. */
+	__u64 used_ns;
+};
+#define TPS_KEY_USE_NS 60000000000ULL
+/* A flow asks again whose its key is each 2^13 jiffies: 8 s at HZ 1000, 33 s at 250, 82 s at 100.
+ */
+#define TPS_KEY_BIND_SHIFT 13
 
 /* hosts: hash by the same hash, of a server name in lower case read backwards, to whose it is. Of
  * "*.suffix" the name is ".suffix". */
@@ -358,10 +368,32 @@ struct tps_bucket {
 	__u64 unproven_tat_vt;
 };
 
+/*
+ * The last transaction that was refused (or banned, or would have been), in one word, so that it is
+ * never half of one and half of another: CLOCK_MONOTONIC without its lowest 16 bits (66 us), which
+ * hold reason (8), verdict (2) and listener (6). 0: none yet. Written once in TPS_EVENT_APART_NS:
+ * of those that follow within it nothing is told.
+ */
+#define TPS_LAST(now_ns, reason, verdict, listener) \
+	(((now_ns) & ~0xffffULL) | (__u64)(reason) << 8 | (verdict) << 6 | (listener))
+#define TPS_LAST_NS(last) ((last) & ~0xffffULL)
+#define TPS_LAST_REASON(last) ((last) >> 8 & 255)
+#define TPS_LAST_VERDICT(last) ((last) >> 6 & 3)
+#define TPS_LAST_LISTENER(last) ((last)&63)
+#define TPS_EVENT_APART_NS 1010000000ULL /* a second, and the most that jiffies lag */
+
+/* buckets: array by slot. It begins with the bucket. */
+struct tps_account {
+	struct tps_bucket bucket;
+	__u64 last; /* TPS_LAST */
+	__u64 zero;
+};
+
 /* listener_buckets: array by listener number. */
 struct tps_listener_bucket {
 	struct tps_bucket own;       /* of the listener's own limit */
 	struct tps_bucket strangers; /* shared by strangers whose entry could not be made */
+	__u64 last;                  /* TPS_LAST, of strangers that have no entry */
 };
 
 /* strangers: LRU hash by source address (IPv6: /64). Also remembers to whom a source belongs, so
@@ -373,6 +405,7 @@ struct tps_address {
 #define TPS_ADDRESS_IPV4 0xff00000000000000ULL
 struct tps_stranger {
 	struct tps_bucket bucket;
+	__u64 last;               /* TPS_LAST */
 	__u32 sources_generation; /* control.generation at which .caller was looked up */
 	__u32 zero;
 	struct tps_slot caller; /* generation 0: a stranger indeed */
@@ -391,6 +424,39 @@ struct tps_totals {
 	__u64 packets[TPS_ACTION_MAX][TPS_REASON_MAX];   /* one final reason each */
 	__u64 refusals[TPS_REFUSAL_MAX][TPS_REASON_MAX]; /* what was given, if not the drop */
 	__u64 notes[TPS_REASON_MAX];
+};
+
+/* ---- what the gate tells --------------------------------------------------------------------- */
+
+/*
+ * events: one entry, mapped. A ring that the gate writes over and any number read, each at its own
+ * pace: nothing is consumed, and where nobody reads nothing waits. At most one event for each
+ * caller (or stranger) in TPS_EVENT_APART_NS.
+ */
+#define TPS_EVENTS_MAX 4096
+struct tps_event {
+	/* the event's number + 1, set last; TPS_EVENT_OPEN: being written. A reader takes the turn,
+	 * copies the event, and believes the copy if the turn is the same then. */
+	__u64 turn;
+	__u64 time_ns;        /* CLOCK_MONOTONIC */
+	struct tps_slot slot; /* generation 0: a stranger */
+	__u32 source_be[4];   /* as in tps_flow_key */
+	/* enum tps_verdict: the fate of a transaction. From TPS_VERDICT_MAX on: what else happens.
+	 */
+	__u8 kind;
+	__u8 reason;   /* enum tps_reason */
+	__u8 listener; /* its number */
+	__u8 tier;
+	__u16 port_be; /* of the listener */
+	__u8 family;   /* 4 or 6 */
+	__u8 zero;
+};
+#define TPS_EVENT_OPEN (~0ULL)
+struct tps_events {
+	__u64 next; /* the number of the next event; that of the first is 0 */
+	__u64 lost; /* events that the gate could not write, and those that a reader came too late
+		       for */
+	struct tps_event event[TPS_EVENTS_MAX]; /* by number modulo TPS_EVENTS_MAX */
 };
 
 /* ---- flows ------------------------------------------------------------------------------------
@@ -445,10 +511,12 @@ struct tps_flow {
 	__u32 ack_high;        /* all that the server has to send, when it was last seen */
 	__u32 server_next;     /* the server's rcv_nxt, when it was last seen */
 	struct tps_slot bound; /* the caller of the last key or of the name; generation 0: none */
-	__u32 bound_generation; /* control.keys_generation before it was looked up */
-	__u16 epoch;            /* control.epoch when it was last read */
-	__u8 syn_seen;          /* a SYN of this tuple came by: prove the next segment anew */
-	__u8 protocol;          /* enum tps_protocol: which of the two below it is */
+	/* control.keys_generation before it was looked up, + jiffies >> TPS_KEY_BIND_SHIFT: of two
+	 * counts that only grow, the sum is the same only if neither moved */
+	__u32 bound_generation;
+	__u16 epoch;   /* control.epoch when it was last read */
+	__u8 syn_seen; /* a SYN of this tuple came by: prove the next segment anew */
+	__u8 protocol; /* enum tps_protocol: which of the two below it is */
 	union {
 		struct {                   /* http */
 			__u32 framed_seq;  /* end of the last byte read as anything but a body */
@@ -590,14 +658,20 @@ TPS_ASSERT_SIZE(tps_slot, 8);
 TPS_ASSERT_SIZE(tps_source4_key, 8);
 TPS_ASSERT_SIZE(tps_source6_key, 20);
 TPS_ASSERT_SIZE(tps_key, 16);
+TPS_ASSERT_SIZE(tps_key_owner, 16);
 TPS_ASSERT_SIZE(tps_ban_key, 24);
 TPS_ASSERT_SIZE(tps_ban, 80);
 TPS_ASSERT_SIZE(tps_device_key, 64);
 TPS_ASSERT_SIZE(tps_device, 16);
 TPS_ASSERT_SIZE(tps_meta, 56);
 TPS_ASSERT_SIZE(tps_bucket, 16);
-TPS_ASSERT_SIZE(tps_listener_bucket, 32);
-TPS_ASSERT_SIZE(tps_stranger, 64);
+TPS_ASSERT_SIZE(tps_account, 32);
+TPS_ASSERT_SIZE(tps_listener_bucket, 40);
+TPS_ASSERT_SIZE(tps_stranger, 72);
+TPS_ASSERT_SIZE(tps_event, 48);
+TPS_ASSERT_SIZE(tps_events, 16 + 48 * TPS_EVENTS_MAX);
+_Static_assert(TPS_VERDICT_MAX <= 4 && TPS_LISTENERS_MAX <= 64 && TPS_REASON_MAX <= 256,
+	       "TPS_LAST has room for them");
 TPS_ASSERT_SIZE(tps_flow_key, 36);
 TPS_ASSERT_SIZE(tps_host, 264);
 TPS_ASSERT_SIZE(tps_http, 224);

@@ -44,7 +44,8 @@
 	X(spliced, 65536) \
 	X(spliced_ports, 0) \
 	X(spliced_sources, 0) \
-	X(totals, 0)
+	X(totals, 0) \
+	X(events, 0)
 
 /* Of these, the arrays by slot follow `callers`: they are not set by themselves. */
 #define TPS_MAPS_BY_SLOT(X) X(limits) X(buckets) X(counters)

@@ -135,6 +135,7 @@ __u64 harness_errors(const struct harness *harness);
 
 __u64 harness_caller_count(const struct harness *harness, struct tps_slot caller,
 			   enum tps_verdict verdict);
+struct tps_account harness_account(const struct harness *harness, struct tps_slot caller);
 struct tps_bucket harness_bucket(const struct harness *harness, struct tps_slot caller);
 void harness_set_bucket(const struct harness *harness, struct tps_slot caller,
 			const struct tps_bucket *bucket);

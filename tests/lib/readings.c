@@ -116,16 +116,24 @@ __u64 harness_caller_count(const struct harness *harness, struct tps_slot caller
 
 struct tps_bucket harness_bucket(const struct harness *harness, struct tps_slot caller)
 {
-	struct tps_bucket bucket;
+	return harness_account(harness, caller).bucket;
+}
 
-	entry_get(harness->gate->maps.buckets, &caller.slot, &bucket);
-	return bucket;
+struct tps_account harness_account(const struct harness *harness, struct tps_slot caller)
+{
+	struct tps_account account;
+
+	entry_get(harness->gate->maps.buckets, &caller.slot, &account);
+	return account;
 }
 
 void harness_set_bucket(const struct harness *harness, struct tps_slot caller,
 			const struct tps_bucket *bucket)
 {
-	entry_put(harness->gate->maps.buckets, &caller.slot, bucket);
+	struct tps_account account = harness_account(harness, caller);
+
+	account.bucket = *bucket;
+	entry_put(harness->gate->maps.buckets, &caller.slot, &account);
 }
 
 bool harness_stranger(const struct harness *harness, const char *address,

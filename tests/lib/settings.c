@@ -312,10 +312,11 @@ void harness_remove_source(const struct harness *harness, const char *prefix)
 void harness_add_key(const struct harness *harness, struct tps_slot caller, const char *key)
 {
 	struct tps_control control = harness_control(harness);
+	struct tps_key_owner owner = {.slot = caller};
 	struct tps_key hash;
 
 	siphash_128(control.secret, key, strlen(key), hash.hash);
-	entry_put(harness->gate->maps.keys, &hash, &caller);
+	entry_put(harness->gate->maps.keys, &hash, &owner);
 }
 
 void harness_add_name(const struct harness *harness, struct tps_slot caller, const char *name)

@@ -93,9 +93,9 @@ int tps_counters_read(const struct tps_gate *gate, struct tps_counter **ret_coun
 	return 0;
 }
 
-int tps_bucket_read(const struct tps_gate *gate, __u32 slot, struct tps_bucket *ret_bucket)
+int tps_account_read(const struct tps_gate *gate, __u32 slot, struct tps_account *ret_account)
 {
-	return bpf_map_lookup_elem(gate->map_fd[TPS_MAP_buckets], &slot, ret_bucket);
+	return bpf_map_lookup_elem(gate->map_fd[TPS_MAP_buckets], &slot, ret_account);
 }
 
 static struct tps_prefix address_prefix(const struct tps_address *address)
@@ -181,6 +181,7 @@ int tps_map_entries(const struct tps_gate *gate, enum tps_map map, __u32 *ret_en
 	switch (map) {
 	case TPS_MAP_meta:
 	case TPS_MAP_control:
+	case TPS_MAP_events:
 		*ret_entries = 1;
 		return 0;
 	case TPS_MAP_ports:

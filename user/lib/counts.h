@@ -20,7 +20,7 @@ int tps_totals_read(const struct tps_gate *gate, struct tps_totals ret_totals[TP
 int tps_counter_read(const struct tps_gate *gate, __u32 slot, struct tps_counter *ret_counter);
 int tps_counters_read(const struct tps_gate *gate, struct tps_counter **ret_counters);
 
-int tps_bucket_read(const struct tps_gate *gate, __u32 slot, struct tps_bucket *ret_bucket);
+int tps_account_read(const struct tps_gate *gate, __u32 slot, struct tps_account *ret_account);
 
 /* The strangers that are remembered; callers' own addresses are left out. */
 int tps_strangers_read(const struct tps_gate *gate, struct tps_stranger_entry **ret_strangers,

@@ -31,6 +31,7 @@ static const struct {
 	 sizeof(struct tps_spliced_count)},
 	{TPS_MAP_spliced_sources, offsetof(struct tps_gate, spliced_sources),
 	 sizeof(struct tps_spliced_count)},
+	{TPS_MAP_events, offsetof(struct tps_gate, events), sizeof(struct tps_events)},
 };
 #define MAPPED_COUNT (sizeof(mapped) / sizeof(*mapped))
 

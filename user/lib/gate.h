@@ -55,6 +55,7 @@ struct tps_gate {
 	struct tps_limit *limits;                  /* capacity[TPS_MAP_limits] */
 	struct tps_spliced_count *spliced_ports;   /* by port */
 	struct tps_spliced_count *spliced_sources; /* by tps_spliced_source() */
+	struct tps_events *events;
 };
 
 struct tps_gate_options {

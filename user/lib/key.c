@@ -15,44 +15,66 @@
 
 int tps_keys_dump(const struct tps_gate *gate, struct tps_identities *ret_keys)
 {
-	void *keys, *owners;
+	_cleanup_free_ void *keys = NULL, *values = NULL;
+	struct tps_slot *owners;
 	size_t count;
-	int err = tps_dump_read(gate->map_fd[TPS_MAP_keys], &keys, &owners, &count);
+	int err = tps_dump_read(gate->map_fd[TPS_MAP_keys], &keys, &values, &count);
 
-	if (!err)
-		*ret_keys = (struct tps_identities){keys, owners, count};
-	return err;
+	if (err)
+		return err;
+	owners = calloc(count + 1, sizeof(*owners));
+	if (!owners)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		owners[i] = ((struct tps_key_owner *)values)[i].slot;
+	*ret_keys = (struct tps_identities){TAKE_PTR(keys), owners, count};
+	return 0;
 }
 
 int tps_key_owner(const struct tps_gate *gate, const struct tps_key *key,
 		  struct tps_slot *ret_owner)
 {
-	struct tps_slot owner;
+	struct tps_key_owner owner;
 	int err = bpf_map_lookup_elem(gate->map_fd[TPS_MAP_keys], key, &owner);
 
 	if (err)
 		return err;
-	if (!tps_slot_is_live(gate, owner))
+	if (!tps_slot_is_live(gate, owner.slot))
 		return -ENOENT;
-	*ret_owner = owner;
+	*ret_owner = owner.slot;
 	return 0;
+}
+
+int tps_key_used(const struct tps_gate *gate, const struct tps_key *key, __u64 *ret_used_ns)
+{
+	struct tps_key_owner owner;
+	int err = bpf_map_lookup_elem(gate->map_fd[TPS_MAP_keys], key, &owner);
+
+	if (!err)
+		*ret_used_ns = owner.used_ns;
+	return err;
 }
 
 int tps_key_put(struct tps_gate *gate, const struct tps_key *key, struct tps_slot owner)
 {
-	return bpf_map_update_elem(gate->map_fd[TPS_MAP_keys], key, &owner, BPF_ANY);
+	struct tps_key_owner value = {.slot = owner};
+
+	return bpf_map_update_elem(gate->map_fd[TPS_MAP_keys], key, &value, BPF_ANY);
 }
 
 int tps_keys_put(struct tps_gate *gate, const void *const *keys, const struct tps_slot *owners,
 		 size_t count)
 {
 	_cleanup_free_ struct tps_key *all = calloc(count + 1, sizeof(*all));
+	_cleanup_free_ struct tps_key_owner *values = calloc(count + 1, sizeof(*values));
 
-	if (!all)
+	if (!all || !values)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		all[i] = *(const struct tps_key *)keys[i];
-	return tps_dump_write(gate->map_fd[TPS_MAP_keys], all, owners, count);
+		values[i].slot = owners[i];
+	}
+	return tps_dump_write(gate->map_fd[TPS_MAP_keys], all, values, count);
 }
 
 int tps_key_remove(struct tps_gate *gate, const struct tps_key *key)

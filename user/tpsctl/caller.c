@@ -224,13 +224,13 @@ static int details_add(const struct tps_gate *gate, const struct tps_caller_entr
 	struct tps_slot slot = {caller->record.slot, caller->record.generation};
 	json_t *sources = json_array(), *names = json_array(), *keys = json_array();
 	__u64 limit = tps_caller_limit(gate, &caller->limit), now_vt = bucket_now_vt(now_ns);
-	struct tps_bucket bucket;
+	struct tps_account account;
 	int err;
 
 	json_object_set_new(ret_object, "sources", sources);
 	json_object_set_new(ret_object, "sni", names);
 	json_object_set_new(ret_object, "keys", keys);
-	err = tps_bucket_read(gate, slot.slot, &bucket);
+	err = tps_account_read(gate, slot.slot, &account);
 	if (!err)
 		err = sources_json(gate, &slot, sources);
 	if (!err)
@@ -240,9 +240,9 @@ static int details_add(const struct tps_gate *gate, const struct tps_caller_entr
 	if (err)
 		return err;
 	json_object_set_new(ret_object, "proven_tokens",
-			    json_integer(bucket_tokens(bucket.proven_tat_vt, now_vt, limit)));
+			    json_integer(bucket_tokens(account.bucket.proven_tat_vt, now_vt, limit)));
 	json_object_set_new(ret_object, "unproven_tokens",
-			    json_integer(bucket_tokens(bucket.unproven_tat_vt, now_vt, limit)));
+			    json_integer(bucket_tokens(account.bucket.unproven_tat_vt, now_vt, limit)));
 	if (caller->limit.banned_until_ns > now_ns)
 		json_object_set_new(ret_object, "ban_reason",
 				    json_string(caller->record.ban_reason));

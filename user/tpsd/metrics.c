@@ -269,7 +269,7 @@ static int totals_read(struct metrics_reader *reader)
 static bool has_occupancy(enum tps_map map)
 {
 	return map != TPS_MAP_meta && map != TPS_MAP_control && map != TPS_MAP_totals &&
-	       map != TPS_MAP_listener_buckets;
+	       map != TPS_MAP_listener_buckets && map != TPS_MAP_events;
 }
 
 /* Where a setting tells the number, no map is walked for it: a prefix trie of 65000 entries would
