@@ -14,7 +14,8 @@ int tps_keys_dump(const struct tps_gate *gate, struct tps_identities *ret_keys);
 /* Whose a key is; -ENOENT when it is nobody's, or of a tenant that has gone. */
 int tps_key_owner(const struct tps_gate *gate, const struct tps_key *key,
 		  struct tps_slot *ret_owner);
-/* When the gate last noted that the key came, CLOCK_MONOTONIC; 0: never. -ENOENT when it is nobody's.
+/* When the gate last noted that the key came, CLOCK_MONOTONIC; 0: never. -ENOENT when it is
+ * nobody's.
  */
 int tps_key_used(const struct tps_gate *gate, const struct tps_key *key, __u64 *ret_used_ns);
 int tps_key_put(struct tps_gate *gate, const struct tps_key *key, struct tps_slot owner);

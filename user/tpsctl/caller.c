@@ -11,12 +11,14 @@
 #include "ban.h"
 #include "caller.h"
 #include "counts.h"
+#include "key.h"
 #include "lists.h"
 #include "report.h"
 #include "secret.h"
 #include "text.h"
 #include "tier.h"
 #include "verbs.h"
+#include "when.h"
 
 struct given {
 	const char *tier;
@@ -203,7 +205,8 @@ static int hosts_json(const struct tps_gate *gate, const struct tps_slot *slot, 
 	return err;
 }
 
-static int keys_json(const struct tps_gate *gate, const struct tps_slot *slot, json_t *ret_keys)
+static int keys_json(const struct tps_gate *gate, const struct tps_slot *slot, bool is_text,
+		     __u64 now_ns, json_t *ret_keys)
 {
 	_cleanup_free_ struct tps_key *hashes = NULL;
 	char text[TPS_KEY_TEXT];
@@ -211,15 +214,32 @@ static int keys_json(const struct tps_gate *gate, const struct tps_slot *slot, j
 	int err = tps_keys_read(gate, slot, &hashes, NULL, &count);
 
 	for (size_t i = 0; i < count; i++) {
+		__u64 used_ns = 0;
+		json_t *used;
+
+		tps_key_used(gate, &hashes[i], &used_ns); /* one that goes now was never used */
+		used = is_text ? when_text(used_ns, now_ns) : when_json(used_ns, now_ns);
 		tps_key_print(&hashes[i], gate->control->secret, text);
-		json_array_append_new(ret_keys, json_stringn(text, TPS_KEY_SHOWN));
+		json_array_append_new(ret_keys,
+				      json_pack("{s:s%, s:o}", "key", text, (size_t)TPS_KEY_SHOWN,
+						"last_used", used));
 	}
 	return err;
 }
 
+/* Where the limit comes from, as a sentence for people. */
+static json_t *limit_text(const struct tps_gate *gate, const struct tps_caller_entry *caller)
+{
+	if (caller->limit.flags & TPS_LIMIT_EXEMPT)
+		return json_string("none holds: exempt");
+	if (caller->limit.own)
+		return json_string("own");
+	return json_sprintf("tier %s", gate->tiers[caller->limit.tier].name);
+}
+
 /* What `show` says beyond `list`. */
 static int details_add(const struct tps_gate *gate, const struct tps_caller_entry *caller,
-		       __u64 now_ns, json_t *ret_object)
+		       bool is_text, __u64 now_ns, json_t *ret_object)
 {
 	struct tps_slot slot = {caller->record.slot, caller->record.generation};
 	json_t *sources = json_array(), *names = json_array(), *keys = json_array();
@@ -236,13 +256,20 @@ static int details_add(const struct tps_gate *gate, const struct tps_caller_entr
 	if (!err)
 		err = hosts_json(gate, &slot, names);
 	if (!err)
-		err = keys_json(gate, &slot, keys);
+		err = keys_json(gate, &slot, is_text, now_ns, keys);
 	if (err)
 		return err;
-	json_object_set_new(ret_object, "proven_tokens",
-			    json_integer(bucket_tokens(account.bucket.proven_tat_vt, now_vt, limit)));
-	json_object_set_new(ret_object, "unproven_tokens",
-			    json_integer(bucket_tokens(account.bucket.unproven_tat_vt, now_vt, limit)));
+	json_object_set_new(
+		ret_object, "proven_tokens",
+		json_integer(bucket_tokens(account.bucket.proven_tat_vt, now_vt, limit)));
+	json_object_set_new(
+		ret_object, "unproven_tokens",
+		json_integer(bucket_tokens(account.bucket.unproven_tat_vt, now_vt, limit)));
+	json_object_set_new(ret_object, "last_refusal",
+			    is_text ? last_text(gate, account.last, now_ns)
+				    : last_json(gate, account.last, now_ns));
+	if (is_text)
+		json_object_set_new(ret_object, "limit_from", limit_text(gate, caller));
 	if (caller->limit.banned_until_ns > now_ns)
 		json_object_set_new(ret_object, "ban_reason",
 				    json_string(caller->record.ban_reason));
@@ -270,7 +297,7 @@ enum outcome show_caller(struct session *session, int argc, char **argv)
 	if (err)
 		return failed(session, err, &why);
 	object = caller_json(gate, &caller, &counter, now_ns);
-	err = details_add(gate, &caller, now_ns, object);
+	err = details_add(gate, &caller, !session->json, now_ns, object);
 	if (err) {
 		json_decref(object);
 		return failed(session, err, &why);

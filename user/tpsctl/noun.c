@@ -89,6 +89,20 @@ enum outcome list_rows(struct session *session, int argc, char **argv,
 	return DONE;
 }
 
+/* The first member, and the others by name. */
+static void row_print(json_t *row)
+{
+	const char *key, *gap = "";
+	json_t *value;
+
+	json_object_foreach(row, key, value)
+	{
+		printf("%s%s%s%s", gap, *gap ? key : "", *gap ? " " : "", json_string_value(value));
+		gap = ", ";
+	}
+	putchar('\n');
+}
+
 static void member_print(const char *key, const json_t *value, int depth)
 {
 	const char *inner;
@@ -100,6 +114,16 @@ static void member_print(const char *key, const json_t *value, int depth)
 		putchar('\n');
 		json_object_foreach((json_t *)value, inner, member)
 			member_print(inner, member, depth + 1);
+		return;
+	}
+	if (json_is_object(json_array_get(value, 0))) {
+		/* a line each: its members beside each other */
+		json_array_foreach(value, at, member)
+		{
+			if (at)
+				printf("%*s", 19, "");
+			row_print(member);
+		}
 		return;
 	}
 	if (json_is_array(value)) {
