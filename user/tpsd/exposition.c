@@ -73,7 +73,7 @@ static void series(FILE *out, const char *name, const char *const labels[][2])
 		value(out, labels[i][1]);
 		fputc('"', out);
 	}
-	fputs("} ", out);
+	fputs(labels[0][0] ? "} " : " ", out);
 }
 
 /* Up to three labels and the end, which is zero. */
@@ -268,6 +268,13 @@ static void errors(FILE *out, const struct metrics *m)
 	}
 }
 
+static void events(FILE *out, const struct metrics *m)
+{
+	head(out, "tps_events_lost_total", "counter",
+	     "Events that a listener missed, because they were written over before it read them.");
+	count(out, "tps_events_lost_total", LABELS({NULL}), m->events_lost);
+}
+
 static void maps(FILE *out, const struct metrics *m)
 {
 	head(out, "tps_map_entries", "gauge", "Entries in use.");
@@ -307,6 +314,7 @@ void exposition_write(FILE *out, const struct metrics *m)
 	noted(out, m);
 	packets(out, m);
 	errors(out, m);
+	events(out, m);
 	maps(out, m);
 	attachment(out, m);
 	head(out, "tps_build_info", "gauge", "1, of the tpsd that is running.");

@@ -326,6 +326,7 @@ static void settings_read(struct metrics_reader *reader)
 	struct metrics *m = &reader->metrics;
 
 	m->control = *gate->control;
+	m->events_lost = *(const volatile __u64 *)&gate->events->lost;
 	memcpy(m->listeners, gate->listeners, sizeof(m->listeners));
 	for (int i = 0; i < TPS_LISTENERS_MAX; i++)
 		m->listeners[i].name[TPS_NAME_LEN - 1] = 0;

@@ -45,7 +45,8 @@ struct metrics {
 
 	struct metrics_caller *callers; /* those that are named */
 	size_t callers_count;
-	bool others; /* there are callers beyond those named */
+	__u64 events_lost; /* since the gate was made */
+	bool others;       /* there are callers beyond those named */
 	__u64 other[TPS_VERDICT_MAX];
 	__u64 stranger[TPS_VERDICT_MAX];
 
