@@ -17,6 +17,7 @@ CPPFLAGS += -Iinclude -Ibpf -I$(BUILD) -D_GNU_SOURCE -DTPS_VERSION='"$(VERSION)"
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARN) -MMD -MP
 LIBS := -lbpf -lelf -lz -ljansson
+CURSES := -lncursesw -ltinfo
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
 	-Wno-address-of-packed-member -Iinclude -Ibpf -I/usr/include/$(MULTIARCH) -MMD -MP
@@ -56,7 +57,7 @@ $(BUILD)/libtps.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(BUILD)/tpsctl: $(CTL_OBJ) $(BUILD)/libtps.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(CTL_OBJ) $(BUILD)/libtps.a $(LIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(CTL_OBJ) $(BUILD)/libtps.a $(LIBS) $(CURSES) -o $@
 $(BUILD)/tpsd: $(DMN_OBJ) $(BUILD)/libtps.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(DMN_OBJ) $(BUILD)/libtps.a $(LIBS) -lmicrohttpd -o $@

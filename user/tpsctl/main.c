@@ -58,6 +58,12 @@ static const struct verb verbs[] = {
 	{"ban", "CIDR|ADDRESS|caller:NAME [--for DURATION] [--reason TEXT]",
 	 "ban a source prefix or a caller", ban},
 	{"unban", "CIDR|ADDRESS|caller:NAME", "lift a ban", unban},
+	{"top", "[--sort FIELD] [--interval S] [--count N] [--rows N] [--plain]",
+	 "callers and strangers by what they are refused or ask for, live", top},
+	{"events",
+	 "[--caller NAME | --strangers] [--listener NAME] [--verdict V] [--source CIDR] "
+	 "[--count N]",
+	 "what is refused as it happens: at most one line a caller and second", events},
 	{"version", "", "the version of tpsctl", version},
 	{"help", "[VERB]", "this list, or one verb", help},
 };

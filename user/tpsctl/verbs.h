@@ -34,6 +34,8 @@ DECLARE(list_bans);
 DECLARE(ban);
 DECLARE(unban);
 DECLARE(key_hash);
+DECLARE(top);
+DECLARE(events);
 
 #undef DECLARE
 
