@@ -178,6 +178,78 @@ bool tps_ban_prefix_stands(const struct tps_gate *gate, const struct tps_prefix 
 	       !memcmp(&with, &lengths, sizeof(lengths)); /* a killed ban may lack its bit */
 }
 
+/* ---- the policy's own */
+
+bool tps_ban_is_seen(const struct tps_gate *gate, const struct tps_prefix *prefix)
+{
+	struct lengths lengths = lengths_of(gate), with = lengths;
+
+	length_add(&with, prefix);
+	return !memcmp(&with, &lengths, sizeof(lengths));
+}
+
+static int policy_ban_put(struct tps_gate *gate, const struct tps_prefix *prefix)
+{
+	struct tps_ban ban = {.until_ns = TPS_BAN_FOR_EVER,
+			      .made_s = TPS_BAN_OF_POLICY,
+			      .reason = "in the policy"};
+	struct tps_ban_key key = key_of(prefix);
+	struct tps_ban there;
+
+	if (!bpf_map_lookup_elem(gate->map_fd[TPS_MAP_bans], &key, &there) &&
+	    there.made_s != TPS_BAN_OF_POLICY && there.until_ns > tps_now_ns()) {
+		ban = there;
+		ban.until_ns = TPS_BAN_FOR_EVER;
+	}
+	return bpf_map_update_elem(gate->map_fd[TPS_MAP_bans], &key, &ban, BPF_ANY);
+}
+
+int tps_bans_put(struct tps_gate *gate, const struct tps_prefix *prefixes, size_t count,
+		 struct tps_why *why)
+{
+	char text[TPS_PREFIX_TEXT];
+	struct lengths lengths;
+	int err = bans_clean(gate, &lengths);
+
+	for (size_t i = 0; i < count && !err; i++)
+		length_add(&lengths, &prefixes[i]);
+	if (!err && lengths_v6_count(&lengths) > TPS_BAN_LENGTHS_MAX)
+		return tps_why_say(why, -ENOSPC,
+				   "bans: with those by hand, IPv6 bans would have over %d "
+				   "different prefix lengths",
+				   TPS_BAN_LENGTHS_MAX);
+	for (size_t i = 0; i < count && !err; i++) {
+		err = policy_ban_put(gate, &prefixes[i]);
+		if (err == -E2BIG)
+			tps_why_say(why, err,
+				    "ban '%s': the map 'bans' is full, with those by hand; lift "
+				    "some (tpsctl unban)",
+				    tps_prefix_print(&prefixes[i], text));
+	}
+	if (!err)
+		lengths_put(gate, &lengths);
+	return err;
+}
+
+int tps_bans_lift(struct tps_gate *gate, const struct tps_prefix *prefixes, size_t count)
+{
+	struct lengths lengths;
+	int err;
+
+	for (size_t i = 0; i < count; i++) {
+		struct tps_ban_key key = key_of(&prefixes[i]);
+		struct tps_ban there;
+
+		if (!bpf_map_lookup_elem(gate->map_fd[TPS_MAP_bans], &key, &there) &&
+		    there.made_s == TPS_BAN_OF_POLICY)
+			bpf_map_delete_elem(gate->map_fd[TPS_MAP_bans], &key);
+	}
+	err = bans_clean(gate, &lengths);
+	if (!err)
+		lengths_put(gate, &lengths);
+	return err;
+}
+
 int tps_unban_prefix(struct tps_gate *gate, const struct tps_prefix *prefix, bool *ret_changed)
 {
 	struct tps_ban_key key = key_of(prefix);

@@ -9,6 +9,7 @@
 #include "text.h"
 
 #define TPS_BAN_FOR_EVER (~0ULL)
+#define TPS_BAN_OF_POLICY 0 /* tps_ban.made_s: the policy's own, and nobody's else */
 
 struct tps_ban_entry {
 	struct tps_prefix prefix;
@@ -33,6 +34,15 @@ int tps_unban_caller(struct tps_gate *gate, const char *name, bool *ret_changed,
  * the caller's to free. */
 int tps_bans_read(const struct tps_gate *gate, __u64 now_ns, struct tps_ban_entry **ret_bans,
 		  size_t *ret_count);
+
+/* Does the gate look for bans of this length? A killed command may have left one that it does not.
+ */
+bool tps_ban_is_seen(const struct tps_gate *gate, const struct tps_prefix *prefix);
+/* The policy's own, until lifted. One by hand that holds so long stays as it is; one that would end
+ * by itself no longer does, and stays by hand. Lifting leaves those by hand alone. */
+int tps_bans_put(struct tps_gate *gate, const struct tps_prefix *prefixes, size_t count,
+		 struct tps_why *why);
+int tps_bans_lift(struct tps_gate *gate, const struct tps_prefix *prefixes, size_t count);
 
 /* CLOCK_MONOTONIC. */
 __u64 tps_now_ns(void);

@@ -18,12 +18,11 @@
 #include "layout.h"
 #include "object.h"
 #include "pin.h"
+#include "policy_store.h"
 #include "root.h"
 #include "secret.h"
 #include "text.h"
 #include "tier.h"
-
-#define CAPACITY_MAX (1U << 26)
 
 int tps_gate_size(struct bpf_object *object, const __u32 capacity[TPS_MAP_MAX])
 {
@@ -60,7 +59,8 @@ static void tick_set(const struct bpf_object *object, struct tps_control *contro
 static int first_settings(struct tps_gate *gate, const struct bpf_object *object,
 			  const __u64 secret[2], struct tps_why *why)
 {
-	struct tps_tier built_in = {.rate = {100000, 1, 0}, .name = TPS_TIER_BUILT_IN};
+	struct tps_tier built_in = {.rate = {TPS_TIER_BUILT_IN_MILLI, 1, 0},
+				    .name = TPS_TIER_BUILT_IN};
 
 	tps_word_store(&gate->control->secret[0], secret[0]);
 	tps_word_store(&gate->control->secret[1], secret[1]);
@@ -252,9 +252,9 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 	int err;
 
 	for (int map = 0; map < TPS_MAP_MAX; map++) {
-		if (options->capacity[map] > CAPACITY_MAX)
+		if (options->capacity[map] > TPS_CAPACITY_MAX)
 			return tps_why_say(why, -E2BIG, "--capacity %s=%u: at most %u",
-					   tps_map_name(map), options->capacity[map], CAPACITY_MAX);
+					   tps_map_name(map), options->capacity[map], TPS_CAPACITY_MAX);
 	}
 	if (tps_root_check(root, NULL) != -ENOENT) {
 		err = tps_root_check(root, why);
@@ -285,7 +285,9 @@ int tps_gate_forget(struct tps_gate *gate, struct tps_why *why)
 {
 	int err = tps_root_unmount(gate->root, why);
 
-	if (!err)
-		lock_remove(gate->root);
-	return err;
+	if (err)
+		return err;
+	tps_policy_kept_forget(gate->root);
+	lock_remove(gate->root);
+	return 0;
 }

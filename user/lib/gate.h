@@ -25,6 +25,8 @@
 enum tps_map { TPS_MAPS(TPS_ENUM_MAP) TPS_MAP_MAX };
 #undef TPS_ENUM_MAP
 
+#define TPS_CAPACITY_MAX (1U << 26) /* of a map */
+
 /* An entry of the mapped ports: values of an array lie 8 bytes apart. */
 struct tps_port {
 	__u32 listener;

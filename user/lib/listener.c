@@ -111,6 +111,7 @@ static int key_headers_make(struct tps_listener *listener, struct tps_why *why)
 				return tps_why_say(why, -EINVAL, "key header '%s': given twice",
 						   name);
 		}
+		memset(name + strlen(name), 0, TPS_HEADER_NAME_MAX - strlen(name));
 		key_header_make(name, &listener->key_header[i]);
 	}
 	return 0;
@@ -119,6 +120,7 @@ static int key_headers_make(struct tps_listener *listener, struct tps_why *why)
 static int limit_fill(struct tps_listener *listener, struct tps_why *why)
 {
 	listener->limit = 0;
+	listener->policy = (struct tps_policy){};
 	if (!listener->rate.period_s) {
 		if (listener->burst)
 			return tps_why_say(why, -EINVAL,
@@ -140,8 +142,6 @@ static int limit_fill(struct tps_listener *listener, struct tps_why *why)
 /* Would @cost ever be admitted by every limit there is? */
 static int cost_check(const struct tps_gate *gate, __u32 cost, struct tps_why *why)
 {
-	if (cost < 1 || cost > TPS_COST_MAX)
-		return tps_why_say(why, -EINVAL, "cost '%u': expected 1 to %d", cost, TPS_COST_MAX);
 	for (int tier = 0; tier < TPS_TIERS_MAX; tier++) {
 		if (gate->tiers[tier].limit && gate->tiers[tier].burst < cost)
 			return tps_why_say(
@@ -357,8 +357,8 @@ static bool ports_agree(const struct tps_gate *gate, const struct tps_listener *
 	return true;
 }
 
-static int listener_make(const struct tps_gate *gate, const struct tps_listener *want, int self,
-			 struct tps_listener *ret_listener, struct tps_why *why)
+int tps_listener_make(const struct tps_listener *want, struct tps_listener *ret_listener,
+		      struct tps_why *why)
 {
 	struct tps_listener listener = *want;
 	int err = tps_name_check("listener", want->name, sizeof(want->name), why);
@@ -370,10 +370,9 @@ static int listener_make(const struct tps_gate *gate, const struct tps_listener 
 		strcpy(listener.name, want->name);
 	if (!err)
 		err = words_check(&listener, why);
-	if (!err)
-		err = ports_check(gate, &listener, self, why);
-	if (!err)
-		err = cost_check(gate, listener.cost, why);
+	if (!err && listener.cost > TPS_COST_MAX)
+		err = tps_why_say(why, -EINVAL, "cost '%u': expected 1 to %d", listener.cost,
+				  TPS_COST_MAX);
 	if (!err)
 		err = key_headers_make(&listener, why);
 	if (!err)
@@ -386,13 +385,26 @@ static int listener_make(const struct tps_gate *gate, const struct tps_listener 
 	return 0;
 }
 
+bool tps_listener_is_whole(const struct tps_gate *gate, int number)
+{
+	struct tps_listener whole;
+
+	return !tps_listener_make(&gate->listeners[number], &whole, NULL) &&
+	       !memcmp(&whole, &gate->listeners[number], sizeof(whole)) &&
+	       ports_agree(gate, &whole, number);
+}
+
 int tps_listener_set(struct tps_gate *gate, const struct tps_listener *want, bool *ret_changed,
 		     struct tps_why *why)
 {
 	struct tps_listener listener;
 	int number = tps_listener_find(gate, want->name);
-	int err = listener_make(gate, want, number, &listener, why);
+	int err = tps_listener_make(want, &listener, why);
 
+	if (!err)
+		err = ports_check(gate, &listener, number, why);
+	if (!err)
+		err = cost_check(gate, listener.cost, why);
 	if (err)
 		return err;
 	if (number < 0) {
@@ -449,4 +461,156 @@ int tps_listener_mode_set(struct tps_gate *gate, int listener, enum tps_mode mod
 	counts_set(gate, listener, &want, false);
 	tps_epoch_raise(gate);
 	return 0;
+}
+
+/* ---- all of them at once */
+
+struct replacement {
+	const struct tps_listener *const *wants;
+	size_t count;
+	int number[TPS_LISTENERS_MAX];   /* of each that is wanted */
+	bool is_kept[TPS_LISTENERS_MAX]; /* by number: not to be deleted */
+	bool changes;
+	bool looks_away; /* or back: not only what is charged changes */
+	__u8 *owner;     /* by place in ports: the number that it shall have */
+};
+
+/* May connections go on as if nothing was? Limits, costs and refusals are no matter. */
+static bool is_followed(const struct tps_listener *a, const struct tps_listener *b)
+{
+	return a->protocol == b->protocol && a->mode == b->mode && a->placement == b->placement &&
+	       a->port_count == b->port_count && !memcmp(a->port, b->port, sizeof(a->port)) &&
+	       a->key_headers == b->key_headers &&
+	       !memcmp(a->key_header, b->key_header, sizeof(a->key_header));
+}
+
+/* A number for each. Numbers that are free are made ready; nothing leads to them yet. */
+static int numbers_find(struct tps_gate *gate, struct replacement *it, struct tps_why *why)
+{
+	int next = 1, err = 0;
+
+	for (size_t i = 0; i < it->count; i++) {
+		it->number[i] = tps_listener_find(gate, it->wants[i]->name);
+		if (it->number[i] > 0)
+			it->is_kept[it->number[i]] = true;
+	}
+	for (size_t i = 0; i < it->count && !err; i++) {
+		if (it->number[i] > 0)
+			continue;
+		while (next < TPS_LISTENERS_MAX &&
+		       (gate->listeners[next].protocol || it->is_kept[next]))
+			next++;
+		if (next == TPS_LISTENERS_MAX)
+			return tps_why_say(why, -ENOSPC,
+					   "listener '%s': with those that it takes the place of "
+					   "there are more than %d; delete one first",
+					   it->wants[i]->name, TPS_LISTENERS_MAX - 1);
+		it->number[i] = next;
+		it->is_kept[next] = true;
+		ports_clear(gate, NULL, next);
+		err = number_reset(gate, next);
+	}
+	return err;
+}
+
+static void changes_find(const struct tps_gate *gate, struct replacement *it)
+{
+	for (size_t i = 0; i < it->count; i++) {
+		const struct tps_listener *to = it->wants[i];
+		const struct tps_listener *from = &gate->listeners[it->number[i]];
+		bool agree = ports_agree(gate, to, it->number[i]);
+
+		it->changes |= !agree || memcmp(from, to, sizeof(*to));
+		it->looks_away |= !agree || !is_followed(from, to);
+		for (int j = 0; j < to->port_count; j++)
+			it->owner[port_of(gate, to, j) - gate->ports] = it->number[i];
+	}
+	for (int i = 1; i < TPS_LISTENERS_MAX; i++)
+		it->looks_away |= gate->listeners[i].protocol && !it->is_kept[i];
+	for (__u32 i = 0; i < TPS_PORTS_MAX; i++)
+		it->looks_away |= gate->ports[i].listener != it->owner[i];
+	it->changes |= it->looks_away;
+}
+
+/* Enough for what is there and what comes. */
+static void counts_cover(struct tps_gate *gate, const struct replacement *it)
+{
+	struct tps_control *control = gate->control;
+	__u32 transit = control->transit, enforcing = control->enforcing;
+
+	for (size_t i = 0; i < it->count; i++) {
+		transit += it->wants[i]->placement == TPS_PLACEMENT_TRANSIT;
+		enforcing += it->wants[i]->mode == TPS_MODE_ENFORCE;
+	}
+	tps_half_store(&control->listeners, control->listeners + it->count);
+	tps_half_store(&control->transit, transit);
+	tps_half_store(&control->enforcing, enforcing);
+}
+
+static void replacement_write(struct tps_gate *gate, const struct replacement *it)
+{
+	static const struct tps_listener none;
+
+	counts_cover(gate, it);
+	for (size_t i = 0; i < it->count; i++) {
+		struct tps_listener *to = &gate->listeners[it->number[i]];
+
+		/* no port leads to another protocol than it was meant for, but to nobody's sooner
+		 * than it would */
+		if (to->protocol && to->protocol != it->wants[i]->protocol)
+			ports_clear(gate, it->wants[i], it->number[i]);
+		if (memcmp(to, it->wants[i], sizeof(*to)))
+			listener_store(to, it->wants[i]);
+	}
+	/* A port goes from one listener to another by one store. */
+	for (__u32 i = 0; i < TPS_PORTS_MAX; i++) {
+		if (it->owner[i] && gate->ports[i].listener != it->owner[i])
+			tps_half_store(&gate->ports[i].listener, it->owner[i]);
+	}
+	for (__u32 i = 0; i < TPS_PORTS_MAX; i++) {
+		if (!it->owner[i] && gate->ports[i].listener)
+			tps_half_store(&gate->ports[i].listener, 0);
+	}
+	for (int i = 1; i < TPS_LISTENERS_MAX; i++) {
+		if (!gate->listeners[i].protocol || it->is_kept[i])
+			continue;
+		word_put(&gate->listeners[i], 1, 0);
+		listener_store(&gate->listeners[i], &none);
+	}
+	counts_set(gate, 0, NULL, false);
+}
+
+int tps_listeners_replace(struct tps_gate *gate, const struct tps_listener *const *wants,
+			  size_t count, struct tps_why *why)
+{
+	_cleanup_free_ __u8 *owner = calloc(TPS_PORTS_MAX, sizeof(*owner));
+	struct replacement it = {.wants = wants, .count = count, .owner = owner};
+	int err = owner ? numbers_find(gate, &it, why) : -ENOMEM;
+
+	if (err)
+		return err;
+	changes_find(gate, &it);
+	if (!it.changes)
+		return 0;
+	if (it.looks_away)
+		tps_epoch_raise(gate);
+	replacement_write(gate, &it);
+	if (it.looks_away)
+		tps_epoch_raise(gate);
+	return 0;
+}
+
+void tps_listener_costs_lower(struct tps_gate *gate, const struct tps_listener *const *wants,
+			      size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		int number = tps_listener_find(gate, wants[i]->name);
+		struct tps_listener lower;
+
+		if (number < 0 || gate->listeners[number].cost <= wants[i]->cost)
+			continue;
+		lower = gate->listeners[number];
+		lower.cost = wants[i]->cost;
+		word_put(&gate->listeners[number], 1, word_of(&lower, 1));
+	}
 }

@@ -28,6 +28,22 @@ int tps_listener_need(const struct tps_gate *gate, const char *name, struct tps_
  */
 int tps_listener_set(struct tps_gate *gate, const struct tps_listener *want, bool *ret_changed,
 		     struct tps_why *why);
+/* The same without a gate: checked by itself and made whole. @ret_listener may be @want. */
+int tps_listener_make(const struct tps_listener *want, struct tps_listener *ret_listener,
+		      struct tps_why *why);
+/* Did no killed command leave it half-written? */
+bool tps_listener_is_whole(const struct tps_gate *gate, int number);
+
+/*
+ * Make the listeners those @count, each of them made whole, which share no port. A port that goes
+ * from one to another is never without one; those that are not wanted go last. Nothing that does
+ * not change is touched.
+ */
+int tps_listeners_replace(struct tps_gate *gate, const struct tps_listener *const *wants,
+			  size_t count, struct tps_why *why);
+/* Of those that are there, where less is wanted: before bursts are lowered. */
+void tps_listener_costs_lower(struct tps_gate *gate, const struct tps_listener *const *wants,
+			      size_t count);
 int tps_listener_delete(struct tps_gate *gate, const char *name, struct tps_why *why);
 int tps_listener_mode_set(struct tps_gate *gate, int listener, enum tps_mode mode,
 			  bool *ret_changed);

@@ -231,27 +231,39 @@ void tps_key_hash(const struct tps_api_key *key, const __u64 secret[2], struct t
 	siphash_128(secret, key->bytes, key->len, ret_hash->hash);
 }
 
-int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_key,
+int tps_key_split(const char *text, __u32 *ret_fingerprint, struct tps_key *ret_key,
 		  struct tps_why *why)
 {
-	char expected[sizeof("hash:00000000:")];
-	__u64 hash[2];
+	struct tps_key key;
 
 	if (strlen(text) != TPS_KEY_TEXT - 1 || strncmp(text, "hash:", 5) || text[13] != ':' ||
-	    strspn(text + 5, "0123456789abcdef") != 8 || !hex_parse(text + 14, hash))
+	    strspn(text + 5, "0123456789abcdef") != 8 || !hex_parse(text + 14, key.hash))
 		return tps_why_say(
 			why, -EINVAL,
 			"key hash '%s': expected hash:<8 hex>:<32 hex>, as tpsctl key hash "
 			"prints it",
 			text);
-	snprintf(expected, sizeof(expected), "hash:%08x:", tps_secret_fingerprint(secret));
-	if (strncmp(text, expected, sizeof(expected) - 1))
+	*ret_fingerprint = strtoul(text + 5, NULL, 16);
+	*ret_key = key;
+	return 0;
+}
+
+int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_key,
+		  struct tps_why *why)
+{
+	__u32 fingerprint;
+	struct tps_key key;
+	int err = tps_key_split(text, &fingerprint, &key, why);
+
+	if (err)
+		return err;
+	if (fingerprint != tps_secret_fingerprint(secret))
 		return tps_why_say(
 			why, -EKEYREJECTED,
-			"key hash '%s': made with another secret (this gate's are %s...); hash "
-			"the key with this host's secret",
-			text, expected);
-	memcpy(ret_key->hash, hash, sizeof(hash));
+			"key hash '%s': made with another secret (this gate's are hash:%08x:...); "
+			"hash the key with this host's secret",
+			text, tps_secret_fingerprint(secret));
+	*ret_key = key;
 	return 0;
 }
 

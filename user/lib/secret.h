@@ -46,6 +46,9 @@ void tps_key_hash(const struct tps_api_key *key, const __u64 secret[2], struct t
 /* `hash:3fa9…:…`. One made with another secret is refused. */
 int tps_key_parse(const char *text, const __u64 secret[2], struct tps_key *ret_key,
 		  struct tps_why *why);
+/* The same, whichever secret it was made with. */
+int tps_key_split(const char *text, __u32 *ret_fingerprint, struct tps_key *ret_key,
+		  struct tps_why *why);
 const char *tps_key_print(const struct tps_key *key, const __u64 secret[2],
 			  char ret_text[TPS_KEY_TEXT]);
 

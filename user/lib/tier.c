@@ -74,8 +74,7 @@ static int number_find(const struct tps_gate *gate)
 	return found;
 }
 
-static int tier_make(const struct tps_gate *gate, const struct tps_tier *want,
-		     struct tps_tier *ret_tier, struct tps_why *why)
+static int tier_make(const struct tps_tier *want, struct tps_tier *ret_tier, struct tps_why *why)
 {
 	struct tps_tier tier = {.rate = want->rate, .burst_given = want->burst_given};
 	int err = tps_name_check("tier", want->name, sizeof(want->name), why);
@@ -89,27 +88,17 @@ static int tier_make(const struct tps_gate *gate, const struct tps_tier *want,
 	tier.burst = tier.burst_given ? tier.burst_given : tps_rate_default_burst(&tier.rate);
 	tier.policy = tps_rate_policy(&tier.rate);
 	err = tps_rate_limit(&tier.rate, tier.burst, &tier.limit, why);
-	if (err)
-		return err;
-	if (tier.burst < tps_cost_max(gate))
-		return tps_why_say(why, -ERANGE,
-				   "tier '%s': burst '%u' is below the cost of a listener's "
-				   "transaction, %u: none would ever pass",
-				   want->name, tier.burst, tps_cost_max(gate));
-	*ret_tier = tier;
-	return 0;
+	if (!err)
+		*ret_tier = tier;
+	return err;
 }
 
-int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_changed,
-		 struct tps_why *why)
+static int tier_store(struct tps_gate *gate, const struct tps_tier *want, bool *ret_changed,
+		      struct tps_why *why)
 {
-	struct tps_tier tier;
-	int err = tier_make(gate, want, &tier, why);
-	int number;
+	struct tps_tier tier = *want;
+	int number = tps_tier_find(gate, tier.name);
 
-	if (err)
-		return err;
-	number = tps_tier_find(gate, tier.name);
 	if (number < 0)
 		number = number_find(gate);
 	if (number == -ENOSPC)
@@ -125,6 +114,30 @@ int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_c
 			sizeof(tier) - offsetof(struct tps_tier, policy));
 	tps_word_store(&gate->tiers[number].limit, tier.limit);
 	return 0;
+}
+
+int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_changed,
+		 struct tps_why *why)
+{
+	struct tps_tier tier;
+	int err = tier_make(want, &tier, why);
+
+	if (err)
+		return err;
+	if (tier.burst < tps_cost_max(gate))
+		return tps_why_say(why, -ERANGE,
+				   "tier '%s': burst '%u' is below the cost of a listener's "
+				   "transaction, %u: none would ever pass",
+				   want->name, tier.burst, tps_cost_max(gate));
+	return tier_store(gate, &tier, ret_changed, why);
+}
+
+int tps_tier_put(struct tps_gate *gate, const struct tps_tier *want, struct tps_why *why)
+{
+	struct tps_tier tier;
+	int err = tier_make(want, &tier, why);
+
+	return err ? err : tier_store(gate, &tier, NULL, why);
 }
 
 /* -EBUSY while a caller is in the tier. By names: a slot without one is what a killed command left.

@@ -9,6 +9,7 @@
 #include "gate.h"
 
 #define TPS_TIER_BUILT_IN "free"
+#define TPS_TIER_BUILT_IN_MILLI 100000 /* a second */
 
 /* The number of the tier of that name, or -ENOENT. */
 int tps_tier_find(const struct tps_gate *gate, const char *name);
@@ -21,6 +22,8 @@ int tps_tier_need(const struct tps_gate *gate, const char *name, struct tps_why 
  */
 int tps_tier_set(struct tps_gate *gate, const struct tps_tier *want, bool *ret_changed,
 		 struct tps_why *why);
+/* The same, whatever a transaction costs anywhere: for who has looked at that. */
+int tps_tier_put(struct tps_gate *gate, const struct tps_tier *want, struct tps_why *why);
 /* Refused (-EBUSY) for the default tier and while a caller is in it; -ENOENT when there is none. */
 int tps_tier_delete(struct tps_gate *gate, const char *name, struct tps_why *why);
 int tps_default_tier_set(struct tps_gate *gate, const char *name, bool *ret_changed,

@@ -64,6 +64,12 @@ static const struct verb verbs[] = {
 	 "[--caller NAME | --strangers] [--listener NAME] [--verdict V] [--source CIDR] "
 	 "[--count N]",
 	 "what is refused as it happens: at most one line a caller and second", events},
+	{"check", "FILE [--secret FILE]", "is this policy right? Needs neither root nor a gate", check},
+	{"apply", "FILE [--dry-run [--exit-code]] [--secret FILE]",
+	 "make the gate's settings those of a policy", apply},
+	{"export", "", "the gate's settings as a policy", export},
+	{"rollback", "[--dry-run [--exit-code]]", "back to what was before the last apply",
+	 rollback},
 	{"version", "", "the version of tpsctl", version},
 	{"help", "[VERB]", "this list, or one verb", help},
 };

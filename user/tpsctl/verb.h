@@ -15,7 +15,7 @@
 #include "why.h"
 
 /* What a verb returns, and tpsctl's exit status. */
-enum outcome { DONE = 0, FAILED = 1, USAGE = 2 };
+enum outcome { DONE = 0, FAILED = 1, USAGE = 2, DIFFERS = 3 /* --exit-code */ };
 
 struct verb;
 

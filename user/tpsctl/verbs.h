@@ -36,6 +36,10 @@ DECLARE(unban);
 DECLARE(key_hash);
 DECLARE(top);
 DECLARE(events);
+DECLARE(check);
+DECLARE(apply);
+DECLARE(export);
+DECLARE(rollback);
 
 #undef DECLARE
 
