@@ -100,7 +100,7 @@ static void named_print(const struct tps_policy_file *policy, const struct tps_f
 	const char *name;
 
 	for (size_t i = 0; (object = object_at(policy, field, i, &name)); i++) {
-		tps_out_add(out, "%s\n    ", is_json ? (i ? "," : "{") : "");
+		tps_out_text(out, !is_json ? "\n  " : i ? ",\n    " : "{\n    ");
 		key_print(name, style, out);
 		tps_fields_print(policy, field->of, object, style, out);
 	}

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "difference.h"
 #include "policy.h"
 #include "policy_store.h"
 #include "root.h"
@@ -77,71 +78,6 @@ enum outcome check(struct session *session, int argc, char **argv)
 	if (!print_json(session, json_pack("{s:b, s:o}", "valid", true, "warnings", warnings)))
 		warnings_note(policy, 0);
 	return DONE;
-}
-
-/* ---- the difference, told */
-
-struct telling {
-	bool is_coloured;
-	json_t *rows; /* with -j */
-};
-
-static void difference_json(const struct tps_difference *difference, json_t *rows)
-{
-	const char sign[] = {difference->sign, '\0'};
-
-	json_array_append_new(rows, json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?}", "sign", sign,
-					      "what", difference->noun, "name", difference->name,
-					      "field", difference->field, "from", difference->from,
-					      "to", difference->to));
-}
-
-/* `~ caller acme: rate 500/s -> 600/s`, `+ tier gold {rate: 10/s}`, `- ban 192.0.2.1` */
-static void difference_tell(const struct tps_difference *difference, void *context)
-{
-	const struct telling *telling = context;
-	const char *colour = difference->sign == '+'   ? "\033[32m"
-			     : difference->sign == '-' ? "\033[31m"
-						       : "\033[33m";
-	if (telling->rows) {
-		difference_json(difference, telling->rows);
-		return;
-	}
-	printf("%s%c %s", telling->is_coloured ? colour : "", difference->sign, difference->noun);
-	if (difference->name)
-		printf(" %s", difference->name);
-	if (difference->sign != '~') {
-		const char *whole = difference->sign == '+' ? difference->to : difference->from;
-
-		printf("%s%s", whole ? " " : "", whole ? whole : "");
-	} else {
-		printf("%s%s", difference->name ? ":" : "", difference->field ? " " : "");
-		printf("%s", difference->field ? difference->field : "");
-		if (difference->from && difference->to) /* of a field, which may be unset */
-			printf(" %s -> %s", *difference->from ? difference->from : "none",
-			       *difference->to ? difference->to : "none");
-		else
-			printf(" %c %s", difference->to ? '+' : '-',
-			       difference->to ? difference->to : difference->from);
-	}
-	puts(telling->is_coloured ? "\033[0m" : "");
-}
-
-static enum outcome differences_show(struct session *session, const struct tps_policy_file *have,
-				     const struct tps_policy_file *want, bool exit_code)
-{
-	struct telling telling = {.is_coloured = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
-				  .rows = session->json ? json_array() : NULL};
-	long count = tps_policy_diff(have, want, difference_tell, &telling);
-
-	if (count < 0) {
-		json_decref(telling.rows);
-		return failed(session, count, NULL);
-	}
-	if (telling.rows)
-		print_json(session, json_pack("{s:b, s:o}", "would_change", count != 0,
-					      "differences", telling.rows));
-	return exit_code && count ? DIFFERS : DONE;
 }
 
 /* ---- apply and rollback */

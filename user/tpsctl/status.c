@@ -10,6 +10,7 @@
 #include "control.h"
 #include "counts.h"
 #include "device.h"
+#include "difference.h"
 #include "label.h"
 #include "object.h"
 #include "report.h"
@@ -198,7 +199,7 @@ static void warnings_print(const json_t *warnings)
 enum outcome status(struct session *session, int argc, char **argv)
 {
 	_cleanup_json_ json_t *devices = json_array(), *listeners = json_array();
-	_cleanup_json_ json_t *maps = json_array(), *warnings = NULL;
+	_cleanup_json_ json_t *maps = json_array(), *warnings = NULL, *policy = NULL;
 	_cleanup_free_ struct tps_totals *totals = calloc(TPS_LISTENERS_MAX, sizeof(*totals));
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 	const struct tps_tier *default_tier;
@@ -221,15 +222,18 @@ enum outcome status(struct session *session, int argc, char **argv)
 		return failed(session, err, &why);
 	listeners_json(gate, totals, listeners);
 	warnings = warnings_json(gate, &meta, devices);
-	err = doubts_add(gate, totals, warnings);
+	err = drift_json(gate, warnings, &policy);
+	if (!err)
+		err = doubts_add(gate, totals, warnings);
 	if (err)
 		return failed(session, err, &why);
 	default_tier = &gate->tiers[gate->control->default_tier];
-	if (print_json(session, json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O}", "root",
+	if (print_json(session, json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O, s:O}", "root",
 					  gate->root, "made_by", meta.version, "state",
 					  tps_state_text(tps_state_read(gate)), "default_tier",
 					  default_tier->name, "devices", devices, "listeners",
-					  listeners, "maps", maps, "warnings", warnings)))
+					  listeners, "maps", maps, "policy", policy, "warnings",
+					  warnings)))
 		return DONE;
 	printf("root %s, programs of tpsctl %s, %s, default tier %s\n\n", gate->root, meta.version,
 	       tps_state_text(tps_state_read(gate)), default_tier->name);
