@@ -304,24 +304,32 @@ static int content_read(const char *file, size_t room, char **ret_text, size_t *
 	return 0;
 }
 
-static int file_read(struct tps_policy_file *policy, const char *file, bool is_included,
+/* @by: where it is included; line 0: it is not. */
+static int file_read(struct tps_policy_file *policy, const char *file, struct tps_place by,
 		     size_t *bytes, struct tps_why *why)
 {
 	struct reader reader = {.policy = policy,
-				.is_included = is_included,
+				.is_included = by.line != 0,
 				.has_base = true,
 				.bytes = bytes,
 				.why = why};
 	_cleanup_free_ char *text = NULL;
+	struct tps_why inner = {};
 	size_t own = 0;
-	int err = content_read(file, TPS_POLICY_BYTES_MAX - *bytes, &text, &own, why);
+	int err = content_read(file, TPS_POLICY_BYTES_MAX - *bytes, &text, &own, &inner);
 
 	if (!err)
 		err = file_add(policy, file, &reader.file);
 	if (err)
-		return err;
+		return placed(&reader, by, err, &inner);
 	*bytes += own;
 	return text_read(&reader, text, own);
+}
+
+/* glob(3) asks whether to give up. */
+static int is_unreadable(const char *directory, int err)
+{
+	return err != ENOENT && err != ENOTDIR;
 }
 
 /* A pattern is looked for beside the file that names it. One without wildcards must be there. */
@@ -329,7 +337,6 @@ static int include(struct reader *reader, const struct tps_scalar *scalar)
 {
 	struct tps_policy_file *policy = reader->policy;
 	char base[PATH_MAX], path[PATH_MAX];
-	struct tps_why inner = {};
 	glob_t found;
 	int err;
 
@@ -341,7 +348,7 @@ static int include(struct reader *reader, const struct tps_scalar *scalar)
 		     *scalar->text == '/' ? "" : "/", scalar->text) >= (int)sizeof(path))
 		return tps_place_say(policy, scalar->place, reader->why, -ENAMETOOLONG,
 				     "include '%s': the path is too long", scalar->text);
-	err = glob(path, GLOB_ERR, NULL, &found);
+	err = glob(path, 0, is_unreadable, &found);
 	if (err == GLOB_NOMATCH && strpbrk(scalar->text, "*?["))
 		return 0;
 	if (err)
@@ -350,13 +357,9 @@ static int include(struct reader *reader, const struct tps_scalar *scalar)
 				     scalar->text,
 				     err == GLOB_NOMATCH ? "there is no such file"
 							 : "its directory cannot be read");
-	for (size_t i = 0; i < found.gl_pathc && !err; i++) {
-		err = file_read(policy, found.gl_pathv[i], true, reader->bytes, &inner);
-		if (err && strncmp(inner.text, found.gl_pathv[i], strlen(found.gl_pathv[i])))
-			err = placed(reader, scalar->place, err, &inner);
-		else if (err && inner.text[0])
-			tps_why_say(reader->why, err, "%s", inner.text);
-	}
+	for (size_t i = 0; i < found.gl_pathc && !err; i++)
+		err = file_read(policy, found.gl_pathv[i], scalar->place, reader->bytes,
+				reader->why);
 	globfree(&found);
 	return err;
 }
@@ -379,7 +382,7 @@ int tps_policy_read(const char *file, const __u64 *secret, struct tps_policy_fil
 {
 	_cleanup_policy_ struct tps_policy_file *policy = policy_new(secret);
 	size_t bytes = 0;
-	int err = policy ? file_read(policy, file, false, &bytes, why) : -ENOMEM;
+	int err = policy ? file_read(policy, file, (struct tps_place){}, &bytes, why) : -ENOMEM;
 
 	if (!err)
 		err = tps_policy_seal(policy, why);

@@ -164,11 +164,11 @@ static int ban_after_read(struct tps_policy_file *policy, void *object, const ch
 {
 	struct tps_rate rate;
 	__u64 limit;
-	int err = tps_rate_parse(scalar->text, &rate, why);
-
-	if (!err)
-		err = tps_rate_limit(&rate, 0, &limit, why);
-	return no_escalation("ban_after", scalar, err, why);
+	if (tps_rate_parse(scalar->text, &rate, NULL) || tps_rate_limit(&rate, 0, &limit, NULL))
+		return tps_why_say(why, -EINVAL,
+				   "ban_after '%s': expected N/s, N/m, N/h or N/d, at least 1/d",
+				   scalar->text);
+	return no_escalation("ban_after", scalar, 0, why);
 }
 
 static int ban_read(struct tps_policy_file *policy, void *object, const char *name,

@@ -116,8 +116,9 @@ enum outcome unban(struct session *session, int argc, char **argv)
 static json_t *ban_json(json_t *whom, __u64 until_ns, __u64 made_s, const char *reason,
 			__u64 now_ns)
 {
-	json_t *row = json_pack("{s:o, s:s, s:I}", "banned", whom, "reason", reason, "made_unix_s",
-				(json_int_t)made_s);
+	json_t *row = json_pack("{s:o, s:s, s:s, s:o}", "banned", whom, "by", "hand", "reason",
+				reason, "made_unix_s",
+				made_s ? json_integer(made_s) : json_null());
 	char left[TPS_DURATION_TEXT];
 
 	if (until_ns == TPS_BAN_FOR_EVER) {
@@ -138,6 +139,7 @@ static int bans_json(const struct tps_gate *gate, json_t *ret_rows)
 	size_t ban_count, caller_count;
 	__u64 now_ns = tps_now_ns();
 	char text[TPS_PREFIX_TEXT];
+	json_t *row;
 	int err = tps_bans_read(gate, now_ns, &bans, &ban_count);
 
 	if (!err)
@@ -148,8 +150,10 @@ static int bans_json(const struct tps_gate *gate, json_t *ret_rows)
 		const struct tps_ban *of = &bans[i].ban;
 
 		tps_prefix_print(&bans[i].prefix, text);
-		json_array_append_new(ret_rows, ban_json(json_string(text), of->until_ns,
-							 of->made_s, of->reason, now_ns));
+		row = ban_json(json_string(text), of->until_ns, of->made_s, of->reason, now_ns);
+		if (of->made_s == TPS_BAN_OF_POLICY)
+			json_object_set_new(row, "by", json_string("policy"));
+		json_array_append_new(ret_rows, row);
 	}
 	for (size_t i = 0; i < caller_count; i++) {
 		const struct tps_caller_entry *of = &callers[i];
@@ -166,7 +170,7 @@ static int bans_json(const struct tps_gate *gate, json_t *ret_rows)
 enum outcome list_bans(struct session *session, int argc, char **argv)
 {
 	static const struct column columns[] = {
-		{"BANNED", "banned", false}, {"LEFT", "left", false}, {"REASON", "reason", false},
+		{"BANNED", "banned", false}, {"LEFT", "left", false}, {"BY", "by", false}, {"REASON", "reason", false},
 		{.key = "left_s"},           {.key = "made_unix_s"},  {}};
 
 	return list_rows(session, argc, argv, bans_json, columns);

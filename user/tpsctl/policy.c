@@ -15,9 +15,9 @@
 #include "secret.h"
 #include "verbs.h"
 
-static void warnings_note(const struct tps_policy_file *policy, size_t from)
+static void warnings_note(const struct tps_policy_file *policy)
 {
-	for (size_t i = from; i < policy->warning_count && i < TPS_POLICY_WARNINGS_MAX; i++)
+	for (size_t i = 0; i < policy->warning_count && i < TPS_POLICY_WARNINGS_MAX; i++)
 		note("%s", policy->warnings[i]);
 	if (policy->warning_count > TPS_POLICY_WARNINGS_MAX)
 		note("and %zu more of the kind",
@@ -76,7 +76,7 @@ enum outcome check(struct session *session, int argc, char **argv)
 	for (size_t i = 0; i < policy->warning_count && i < TPS_POLICY_WARNINGS_MAX; i++)
 		json_array_append_new(warnings, json_string(policy->warnings[i]));
 	if (!print_json(session, json_pack("{s:b, s:o}", "valid", true, "warnings", warnings)))
-		warnings_note(policy, 0);
+		warnings_note(policy);
 	return DONE;
 }
 
@@ -217,7 +217,6 @@ static enum outcome apply_to(struct session *session, struct tps_gate *gate,
 			     struct tps_policy_file *want, const struct wish *wish)
 {
 	_cleanup_policy_ struct tps_policy_file *have = NULL;
-	size_t warnings = want->warning_count;
 	struct tps_why why = {};
 	bool changed = false;
 	int err = same_secret(gate, want, &why);
@@ -228,17 +227,20 @@ static enum outcome apply_to(struct session *session, struct tps_gate *gate,
 		err = tps_policy_keep_banned(want, have, &why);
 	if (!err)
 		err = tps_policy_fits(want, gate->capacity, &why);
-	if (err)
-		return failed(session, err, &why);
-	warnings_note(want, warnings);
-	capacities_note(gate, want);
-	devices_note(have, want);
-	if (wish->dry_run)
+	if (!err && wish->dry_run) {
+		warnings_note(want);
 		return differences_show(session, have, want, wish->exit_code);
-	err = gate_write(gate, have, want, &changed, &why);
+	}
+	if (!err)
+		err = gate_write(gate, have, want, &changed, &why);
 	if (err && gate->is_fresh)
 		tps_gate_forget(gate, NULL);
-	return err ? failed(session, err, &why) : written(session, changed);
+	if (err)
+		return failed(session, err, &why);
+	warnings_note(want);
+	capacities_note(gate, want);
+	devices_note(have, want);
+	return written(session, changed);
 }
 
 /* Against nothing, or against what a gate has that was just made. */
@@ -246,10 +248,15 @@ static enum outcome differences_of_none(struct session *session, const struct tp
 					const struct wish *wish)
 {
 	_cleanup_policy_ struct tps_policy_file *have = NULL;
+	struct tps_why why = {};
 	int err = tps_policy_of_fresh(&have);
 
-	return err ? failed(session, err, NULL)
-		   : differences_show(session, have, want, wish->exit_code);
+	if (!err)
+		err = tps_policy_fits(want, want->capacity, &why);
+	if (err)
+		return failed(session, err, &why);
+	warnings_note(want);
+	return differences_show(session, have, want, wish->exit_code);
 }
 
 /* The gate that @want is for: open, or made where the policy has devices to put it on. */
@@ -271,7 +278,8 @@ static int gate_have(const struct session *session, const struct tps_policy_file
 	}
 	*why = (struct tps_why){};
 	memcpy(options.capacity, want->capacity, sizeof(options.capacity));
-	return tps_gate_make(root, &options, ret_gate, why);
+	err = tps_policy_fits(want, want->capacity, why);
+	return err ? err : tps_gate_make(root, &options, ret_gate, why);
 }
 
 /* The policy of @file, with the secret that its keys are to be hashed with. Where there is none
@@ -340,7 +348,6 @@ enum outcome apply(struct session *session, int argc, char **argv)
 		err = devices_check(want, &why);
 	if (err)
 		return failed(session, err, &why);
-	warnings_note(want, 0);
 	err = gate_have(session, want, &wish, &gate, &why);
 	if (err == -ENOENT && wish.dry_run)
 		return differences_of_none(session, want, &wish);
