@@ -68,7 +68,31 @@ unit: $(UNIT)
 $(BUILD)/tests/unit/%: tests/unit/%.c Makefile | $(BUILD)/tests/unit/
 	$(call say,UNIT,$@)
 	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< -lcmocka -o $@
+# The tests of a policy are linked with the library, which the others only include parts of.
+$(BUILD)/tests/unit/policy: tests/unit/policy.c $(BUILD)/libtps.a Makefile | $(BUILD)/tests/unit/
+	$(call say,UNIT,$@)
+	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< $(BUILD)/libtps.a $(LIBS) -lcmocka -o $@
 fuzz: $(FUZZ)
+# What user space is made of, for the fuzz targets that go through all of it; main() is theirs.
+SANITIZED := $(patsubst %.c,$(BUILD)/sanitized/%.o,$(wildcard user/lib/*.c))
+SANITIZED_CTL := $(patsubst %.c,$(BUILD)/sanitized/%.o,$(wildcard user/tpsctl/*.c))
+FUZZ_SAN := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+$(BUILD)/sanitized/%.o: %.c Makefile VERSION | $(BUILD)/tps.skel.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) -Iuser/lib $(CFLAGS) -Dmain=tpsctl_main -Wno-missing-prototypes -fsanitize=fuzzer-no-link,address,undefined \
+		-fno-sanitize-recover=all -c $< -o $@
+$(BUILD)/sanitized/user/lib/%.o: $(BUILD)/tps.skel.h
+$(BUILD)/sanitized/libtps.a: $(SANITIZED)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/tests/fuzz/policy: tests/fuzz/policy.c $(BUILD)/sanitized/libtps.a Makefile | $(BUILD)/tests/fuzz/
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(FUZZ_SAN) $< $(BUILD)/sanitized/libtps.a $(LIBS) -o $@
+$(BUILD)/tests/fuzz/argv: tests/fuzz/argv.c $(SANITIZED_CTL) $(BUILD)/sanitized/libtps.a Makefile | $(BUILD)/tests/fuzz/
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(FUZZ_SAN) -Wl,--wrap=tps_gate_open,--wrap=tps_gate_make,--wrap=tps_secret_make \
+		$< $(SANITIZED_CTL) $(BUILD)/sanitized/libtps.a $(LIBS) -o $@
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c Makefile | $(BUILD)/tests/fuzz/
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(CPPFLAGS) -Itests $(CFLAGS) -MT $@ -MF $@.d -fsanitize=fuzzer,address,undefined \
