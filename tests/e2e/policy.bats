@@ -91,7 +91,7 @@ refused()
 	run timeout 5 "$tpsctl" apply "$2" 3>&-
 	assert_failure 1
 	assert_output --partial "$1"
-	assert_equal "${#lines[@]}" 1
+	assert_equal "$(wc -l <<<"$output")" 1
 }
 
 @test "what is no policy at all is refused: binary, 10 MB, directories, loops, devices, what cannot be read" {
@@ -364,7 +364,7 @@ every_key()
 	[[ -z $(find "$lab_dir/first" -mindepth 1) ]]
 	run tps --root "$root" apply "$lab_dir/base.yaml"
 	assert_failure 1
-	assert_output --partial 'name `devices:` in the policy'
+	assert_output --partial "name 'devices:' in the policy"
 	ip -n "$server" link del spare0
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Any words as those of tpsctl: they are understood or refused, with exit status 0 to 3. There is no
- * gate, and none is made: what opens or makes one is not called.
+ * Any words as those of tpsctl: they are understood or refused, with exit status 0 to 3. There is
+ * no gate, and none is made: what opens or makes one is not called.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -254,7 +254,8 @@ int tps_gate_make(const char *root, const struct tps_gate_options *options,
 	for (int map = 0; map < TPS_MAP_MAX; map++) {
 		if (options->capacity[map] > TPS_CAPACITY_MAX)
 			return tps_why_say(why, -E2BIG, "--capacity %s=%u: at most %u",
-					   tps_map_name(map), options->capacity[map], TPS_CAPACITY_MAX);
+					   tps_map_name(map), options->capacity[map],
+					   TPS_CAPACITY_MAX);
 	}
 	if (tps_root_check(root, NULL) != -ENOENT) {
 		err = tps_root_check(root, why);

@@ -169,8 +169,7 @@ static int callers_sort(struct tps_policy_file *policy, __u32 **ret_moved)
 }
 
 /* By value; and by caller, each of whom then knows where his begin. */
-static int list_sort(struct tps_policy_file *policy, enum tps_identity identity,
-		     const __u32 *moved)
+static int list_sort(struct tps_policy_file *policy, enum tps_identity identity, const __u32 *moved)
 {
 	struct tps_policy_list *list = &policy->lists[identity];
 	size_t size = tps_kinds[identity].size, first = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A policy: all that an operator sets, as a file says it (policy_file.c) or as a gate has it
- * (policy_gate.c), so that the two can be compared (policy_diff.c), printed (policy_text.c) and made
- * the same (policy_apply.c). Knows no verb and no daemon. See tps.yaml(5).
+ * (policy_gate.c), so that the two can be compared (policy_diff.c), printed (policy_text.c) and
+ * made the same (policy_apply.c). Knows no verb and no daemon. See tps.yaml(5).
  */
 #ifndef TPS_POLICY_H
 #define TPS_POLICY_H
@@ -42,8 +42,8 @@ struct tps_policy_caller {
 	struct tps_rate rate;         /* own; period_s 0: the tier's */
 	__u32 burst;                  /* own; 0: follows the rate */
 	bool exempt;
-	bool banned; /* by hand, now */
-	bool torn;   /* a killed command left it half-written */
+	bool banned;          /* by hand, now */
+	bool torn;            /* a killed command left it half-written */
 	struct tps_slot slot; /* in the gate; generation 0: none */
 	struct tps_place place;
 	__u32 number; /* where it was before it was sorted */
@@ -205,8 +205,8 @@ typedef void (*tps_progress_tell)(const char *what, size_t done, size_t count);
 /*
  * Make the gate's settings those of @want, from @have, which was read of it under the same lock. In
  * an order that is safe at each step: whoever is limited stays limited, and what does not change is
- * not touched. Killed anywhere, the next one ends the work, with @again (something of an earlier one
- * may be half-done). Devices are not attached here.
+ * not touched. Killed anywhere, the next one ends the work, with @again (something of an earlier
+ * one may be half-done). Devices are not attached here.
  */
 int tps_policy_apply(struct tps_gate *gate, const struct tps_policy_file *have,
 		     const struct tps_policy_file *want, bool again, tps_progress_tell tell,

@@ -178,8 +178,7 @@ static int tiers_put(const struct apply *apply, struct tps_why *why)
 
 	for (size_t i = 0; i < want->tier_count && !err; i++) {
 		const struct tps_policy_tier *it = &want->tiers[i];
-		const struct tps_policy_tier *there =
-			tps_policy_tier_find(apply->have, it->name);
+		const struct tps_policy_tier *there = tps_policy_tier_find(apply->have, it->name);
 		struct tps_tier tier = {.rate = it->rate, .burst_given = it->burst};
 
 		strcpy(tier.name, it->name);
@@ -601,8 +600,8 @@ static int caller_keep(struct tps_policy_file *want, const struct tps_policy_fil
 			bool is_given = false;
 
 			for (size_t k = 0; k < list->count && !is_given; k++)
-				is_given = !memcmp(list->values + k * tps_kinds[i].size,
-						   own[j].one, tps_kinds[i].size);
+				is_given = !memcmp(list->values + k * tps_kinds[i].size, own[j].one,
+						   tps_kinds[i].size);
 			if (!is_given && tps_policy_claim(want, i, own[j].one, own[j].place))
 				return -ENOMEM;
 		}

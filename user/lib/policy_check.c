@@ -222,8 +222,8 @@ static int costs_check(const struct tps_policy_file *policy, struct tps_why *why
 int tps_policy_fits(const struct tps_policy_file *policy, const __u32 capacity[TPS_MAP_MAX],
 		    struct tps_why *why)
 {
-	size_t wanted[TPS_MAP_MAX] = {[TPS_MAP_callers] = policy->caller_count,
-				      [TPS_MAP_bans] = policy->ban_count};
+	size_t wanted[TPS_MAP_MAX] = {
+		[TPS_MAP_callers] = policy->caller_count, [TPS_MAP_bans] = policy->ban_count};
 
 	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
 		for (size_t j = 0; j < policy->lists[i].count; j++)
@@ -235,7 +235,7 @@ int tps_policy_fits(const struct tps_policy_file *policy, const __u32 capacity[T
 		if (wanted[map] > room)
 			return tps_why_say(why, -ENOSPC,
 					   "the policy has %zu entries for the map '%s', which "
-					   "holds %u: `capacity: {%s: N}`, or attach --capacity, "
+					   "holds %u: 'capacity: {%s: N}', or attach --capacity, "
 					   "sets it when the gate is made",
 					   wanted[map], tps_map_name(map), room, tps_map_name(map));
 	}

@@ -84,8 +84,7 @@ static void fields(struct walk *walk, const char *noun, const char *name,
 	long before = walk->count;
 
 	for (; field->key; field++) {
-		if (!field->print ||
-		    (field->shape == TPS_SHAPE_LIST && !strcmp(noun, "caller")))
+		if (!field->print || (field->shape == TPS_SHAPE_LIST && !strcmp(noun, "caller")))
 			continue;
 		tps_out_cut(&walk->from, 0);
 		tps_out_cut(&walk->to, 0);

@@ -26,8 +26,8 @@ struct reader {
 	struct tps_yaml *yaml;
 	__u32 file;
 	bool is_included;
-	bool has_base;       /* what is included is looked for beside the file */
-	size_t *bytes;       /* of all files together */
+	bool has_base; /* what is included is looked for beside the file */
+	size_t *bytes; /* of all files together */
 	struct tps_why *why;
 };
 
@@ -133,10 +133,9 @@ static int fields_read(struct reader *reader, const struct tps_field *fields, vo
 		if (!fields[at].key)
 			return unknown_key(reader, fields, &node);
 		if (reader->is_included && fields == tps_policy_fields && !fields[at].of_includes)
-			return tps_place_say(reader->policy, place_at(reader, node.line),
-					     reader->why, -EINVAL,
-					     "key '%s': an included file has callers only",
-					     fields[at].key);
+			return tps_place_say(
+				reader->policy, place_at(reader, node.line), reader->why, -EINVAL,
+				"key '%s': an included file has callers only", fields[at].key);
 		if (seen[at])
 			return tps_place_say(reader->policy, place_at(reader, node.line),
 					     reader->why, -EINVAL,

@@ -606,8 +606,7 @@ static void identities_print(const struct tps_policy_file *policy, const void *o
 			     enum tps_identity identity, struct tps_emit *emit)
 {
 	const struct tps_policy_caller *caller = object;
-	const struct tps_claimed *own =
-		policy->lists[identity].ordered + caller->first[identity];
+	const struct tps_claimed *own = policy->lists[identity].ordered + caller->first[identity];
 
 	for (size_t i = 0; i < caller->count[identity]; i++) {
 		char text[TPS_IDENTITY_TEXT];
@@ -779,9 +778,8 @@ static int version_read(struct tps_policy_file *policy, void *object, const char
 {
 	__u64 version;
 
-	if (!scalar->is_plain ||
-	    tps_number_parse("version", scalar->text, TPS_POLICY_VERSION, TPS_POLICY_VERSION,
-			     &version, NULL))
+	if (!scalar->is_plain || tps_number_parse("version", scalar->text, TPS_POLICY_VERSION,
+						  TPS_POLICY_VERSION, &version, NULL))
 		return tps_why_say(why, -EINVAL, "version '%s': expected %d", scalar->text,
 				   TPS_POLICY_VERSION);
 	return 0;

@@ -46,8 +46,8 @@ static int store_open(const char *root, bool make, struct tps_why *why)
 		return tps_why_say(why, err, "directory '%s': %s", path, strerror(-err));
 	}
 	if (st.st_uid != geteuid() || st.st_mode & 077)
-		return tps_why_say(why, -EPERM,
-				   "directory '%s': expected root's alone (mode 0700)", path);
+		return tps_why_say(why, -EPERM, "directory '%s': expected root's alone (mode 0700)",
+				   path);
 	return TAKE_FD(fd);
 }
 
@@ -89,8 +89,7 @@ static int kept_write(const char *root, enum tps_kept which, const struct tps_po
 }
 
 int tps_policy_kept_read(const char *root, enum tps_kept which, const __u64 *secret,
-			 struct tps_policy_file **ret_policy, time_t *ret_when,
-			 struct tps_why *why)
+			 struct tps_policy_file **ret_policy, time_t *ret_when, struct tps_why *why)
 {
 	_cleanup_close_ int directory = store_open(root, false, NULL), fd = -1;
 	_cleanup_free_ char *text = NULL;

@@ -31,8 +31,7 @@ int tps_policy_kept_begin(const char *root, const struct tps_policy_file *have,
 			  const struct tps_policy_file *want, struct tps_why *why);
 int tps_policy_kept_end(const char *root, struct tps_why *why);
 /* @want was found to be there already. */
-int tps_policy_kept_same(const char *root, const struct tps_policy_file *want,
-			 struct tps_why *why);
+int tps_policy_kept_same(const char *root, const struct tps_policy_file *want, struct tps_why *why);
 /* With the gate itself. */
 void tps_policy_kept_forget(const char *root);
 

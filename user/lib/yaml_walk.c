@@ -163,8 +163,8 @@ int tps_yaml_next(struct tps_yaml *yaml, struct tps_yaml_node *ret_node, struct 
 const char *tps_yaml_print(const struct tps_yaml_node *node, char ret_text[TPS_YAML_TEXT])
 {
 	static const char *const kinds[] = {
-		[TPS_YAML_LIST] = "a list",         [TPS_YAML_LIST_END] = "the list's end",
-		[TPS_YAML_MAP] = "a mapping",       [TPS_YAML_MAP_END] = "the mapping's end",
+		[TPS_YAML_LIST] = "a list",        [TPS_YAML_LIST_END] = "the list's end",
+		[TPS_YAML_MAP] = "a mapping",      [TPS_YAML_MAP_END] = "the mapping's end",
 		[TPS_YAML_END] = "the file's end",
 	};
 

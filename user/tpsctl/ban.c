@@ -117,8 +117,7 @@ static json_t *ban_json(json_t *whom, __u64 until_ns, __u64 made_s, const char *
 			__u64 now_ns)
 {
 	json_t *row = json_pack("{s:o, s:s, s:s, s:o}", "banned", whom, "by", "hand", "reason",
-				reason, "made_unix_s",
-				made_s ? json_integer(made_s) : json_null());
+				reason, "made_unix_s", made_s ? json_integer(made_s) : json_null());
 	char left[TPS_DURATION_TEXT];
 
 	if (until_ns == TPS_BAN_FOR_EVER) {
@@ -169,9 +168,13 @@ static int bans_json(const struct tps_gate *gate, json_t *ret_rows)
 
 enum outcome list_bans(struct session *session, int argc, char **argv)
 {
-	static const struct column columns[] = {
-		{"BANNED", "banned", false}, {"LEFT", "left", false}, {"BY", "by", false}, {"REASON", "reason", false},
-		{.key = "left_s"},           {.key = "made_unix_s"},  {}};
+	static const struct column columns[] = {{"BANNED", "banned", false},
+						{"LEFT", "left", false},
+						{"BY", "by", false},
+						{"REASON", "reason", false},
+						{.key = "left_s"},
+						{.key = "made_unix_s"},
+						{}};
 
 	return list_rows(session, argc, argv, bans_json, columns);
 }

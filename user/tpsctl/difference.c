@@ -67,8 +67,8 @@ enum outcome differences_show(struct session *session, const struct tps_policy_f
 	struct telling telling = {.is_coloured = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
 				  .rows = session->json ? json_array() : NULL,
 				  .room = ~0UL};
-	long count = tps_policy_diff(have, want, session->json ? row_add : difference_print,
-				     &telling);
+	long count =
+		tps_policy_diff(have, want, session->json ? row_add : difference_print, &telling);
 
 	if (count < 0) {
 		json_decref(telling.rows);
@@ -118,9 +118,9 @@ int drift_json(const struct tps_gate *gate, json_t *ret_warnings, json_t **ret_p
 		return err;
 	}
 	drift_warn(drift, is_unfinished, ret_warnings);
-	*ret_policy = json_pack("{s:o, s:b, s:I, s:o}", "applied_unix_s",
-				applied ? json_integer(when) : json_null(), "unfinished",
-				is_unfinished, "drift", (json_int_t)drift, "differences",
-				telling.rows);
+	*ret_policy =
+		json_pack("{s:o, s:b, s:I, s:o}", "applied_unix_s",
+			  applied ? json_integer(when) : json_null(), "unfinished", is_unfinished,
+			  "drift", (json_int_t)drift, "differences", telling.rows);
 	return 0;
 }

@@ -64,7 +64,8 @@ static const struct verb verbs[] = {
 	 "[--caller NAME | --strangers] [--listener NAME] [--verdict V] [--source CIDR] "
 	 "[--count N]",
 	 "what is refused as it happens: at most one line a caller and second", events},
-	{"check", "FILE [--secret FILE]", "is this policy right? Needs neither root nor a gate", check},
+	{"check", "FILE [--secret FILE]", "is this policy right? Needs neither root nor a gate",
+	 check},
 	{"apply", "FILE [--dry-run [--exit-code]] [--secret FILE]",
 	 "make the gate's settings those of a policy", apply},
 	{"export", "", "the gate's settings as a policy", export},

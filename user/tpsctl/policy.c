@@ -20,8 +20,7 @@ static void warnings_note(const struct tps_policy_file *policy)
 	for (size_t i = 0; i < policy->warning_count && i < TPS_POLICY_WARNINGS_MAX; i++)
 		note("%s", policy->warnings[i]);
 	if (policy->warning_count > TPS_POLICY_WARNINGS_MAX)
-		note("and %zu more of the kind",
-		     policy->warning_count - TPS_POLICY_WARNINGS_MAX);
+		note("and %zu more of the kind", policy->warning_count - TPS_POLICY_WARNINGS_MAX);
 }
 
 /* The secret that keys are hashed with here: the gate's, else the one of a file; -ENOENT: neither
@@ -134,8 +133,7 @@ static int devices_attach(struct tps_gate *gate, const struct tps_policy_file *w
 
 	for (size_t i = 0; i < want->device_count && !err; i++) {
 		struct bpf_link_info info;
-		_cleanup_close_ int fd =
-			tps_device_link_open(gate, &want->devices[i].key, &info);
+		_cleanup_close_ int fd = tps_device_link_open(gate, &want->devices[i].key, &info);
 		bool one = false;
 
 		err = tps_device_attach(gate, &want->devices[i].key,
@@ -272,7 +270,7 @@ static int gate_have(const struct session *session, const struct tps_policy_file
 	if (!want->device_count) {
 		*why = (struct tps_why){};
 		return tps_why_say(why, err,
-				   "no gate at '%s': name `devices:` in the policy, or make it "
+				   "no gate at '%s': name 'devices:' in the policy, or make it "
 				   "with tpsctl attach DEVICE",
 				   root);
 	}
@@ -308,10 +306,9 @@ static int want_read(const struct session *session, const char *file, const stru
 
 static bool wish_read(struct session *session, int argc, char **argv, struct wish *wish)
 {
-	static const struct option options[] = {OPTION("dry-run", no_argument, 'd'),
-						OPTION("exit-code", no_argument, 'e'),
-						OPTION("secret", required_argument, 's'),
-						OPTIONS_SHARED};
+	static const struct option options[] = {
+		OPTION("dry-run", no_argument, 'd'), OPTION("exit-code", no_argument, 'e'),
+		OPTION("secret", required_argument, 's'), OPTIONS_SHARED};
 	int option;
 
 	while ((option = option_next(session, argc, argv, options)) != -1) {
@@ -340,8 +337,7 @@ enum outcome apply(struct session *session, int argc, char **argv)
 	char **file;
 	int err;
 
-	if (!wish_read(session, argc, argv, &wish) ||
-	    !words_left(session, argc, argv, 1, &file))
+	if (!wish_read(session, argc, argv, &wish) || !words_left(session, argc, argv, 1, &file))
 		return USAGE;
 	err = want_read(session, *file, &wish, &want, &why);
 	if (!err)
@@ -378,25 +374,17 @@ enum outcome rollback(struct session *session, int argc, char **argv)
 
 /* ---- export */
 
-enum outcome export(struct session *session, int argc, char **argv)
-{
+enum outcome export(struct session *session, int argc, char **argv) {
 	_cleanup_policy_ struct tps_policy_file *policy = NULL;
-	_cleanup_gate_ struct tps_gate *gate = NULL;
-	_cleanup_out_ struct tps_out out = {};
-	struct tps_why why = {};
-	int err;
+	_cleanup_gate_ struct tps_gate *gate = NULL; _cleanup_out_ struct tps_out out = {};
+	struct tps_why why = {}; int err;
 
-	if (!words_only(session, argc, argv, 0, NULL))
-		return USAGE;
+	if (!words_only(session, argc, argv, 0, NULL)) return USAGE;
 	err = gate_open(session, TPS_READ, &gate, &why);
-	if (!err)
-		err = have_read(gate, &policy, &why);
-	if (!err) {
-		tps_policy_print(policy, session->json ? TPS_POLICY_JSON : TPS_POLICY_YAML, &out);
-		err = out.failed ? -ENOMEM : 0;
-	}
-	if (err)
-		return failed(session, err, &why);
-	fwrite(out.text, 1, out.len, stdout);
-	return DONE;
+	if (!err) err = have_read(gate, &policy, &why);
+	if (!err){tps_policy_print(policy, session->json ? TPS_POLICY_JSON : TPS_POLICY_YAML, &out);
+		  err = out.failed ? -ENOMEM : 0;}
+if (err) return failed(session, err, &why);
+fwrite(out.text, 1, out.len, stdout);
+return DONE;
 }

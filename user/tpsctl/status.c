@@ -228,12 +228,12 @@ enum outcome status(struct session *session, int argc, char **argv)
 	if (err)
 		return failed(session, err, &why);
 	default_tier = &gate->tiers[gate->control->default_tier];
-	if (print_json(session, json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O, s:O}", "root",
-					  gate->root, "made_by", meta.version, "state",
-					  tps_state_text(tps_state_read(gate)), "default_tier",
-					  default_tier->name, "devices", devices, "listeners",
-					  listeners, "maps", maps, "policy", policy, "warnings",
-					  warnings)))
+	if (print_json(session,
+		       json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:O, s:O, s:O}", "root",
+				 gate->root, "made_by", meta.version, "state",
+				 tps_state_text(tps_state_read(gate)), "default_tier",
+				 default_tier->name, "devices", devices, "listeners", listeners,
+				 "maps", maps, "policy", policy, "warnings", warnings)))
 		return DONE;
 	printf("root %s, programs of tpsctl %s, %s, default tier %s\n\n", gate->root, meta.version,
 	       tps_state_text(tps_state_read(gate)), default_tier->name);
