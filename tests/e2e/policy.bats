@@ -510,6 +510,8 @@ occupied()
 	n=$(awk '$1 == "bpf" {n = $2} END {print n}' "$lab_dir/points")
 	killed_before bpf "$n" "$tpsctl" apply "$lab_dir/after.yaml"
 	tps status | grep -q 'warning: an apply was not ended'
+	tps rollback --dry-run | grep -q '^+ caller before'
+	tps apply "$lab_dir/after.yaml"
 	tps rollback
 	tps -j list callers | jq -e '[.[].name] == ["before"]'
 	assert_equal "$(tps -j status | jq .policy.unfinished)" false

@@ -173,6 +173,8 @@ words_of()
 	"show listener") echo "$1 log" ;;
 	delete\ *) echo "$1 gold --if-exists" ;;
 	"key hash") echo "$1 $BATS_TEST_TMPDIR/first" ;;
+	check | apply) echo "$1 $BATS_TEST_TMPDIR/policy.yaml" ;;
+	export | rollback) echo "$1" ;;
 	ban | unban) echo "$1 192.0.2.7" ;;
 	top) echo "$1 --count 1 --interval 0.1" ;;
 	events) ;; # waits for something to happen: watching.bats
@@ -185,6 +187,7 @@ words_of()
 	local verb words count=0
 
 	tps set listener log --port 5000 --protocol udp
+	echo 'version: 1' >"$BATS_TEST_TMPDIR/policy.yaml"
 	while read -r verb; do
 		words=$(words_of "$verb")
 		# shellcheck disable=SC2086
