@@ -328,7 +328,7 @@ struct tps_ban_key {
 };
 struct tps_ban {
 	__u64 until_ns; /* CLOCK_MONOTONIC; ~0: until lifted */
-	__u64 made_s;   /* CLOCK_REALTIME */
+	__u64 made_s;   /* CLOCK_REALTIME; 0: the policy's own */
 	char reason[TPS_TEXT_LEN];
 };
 
