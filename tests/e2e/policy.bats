@@ -496,6 +496,32 @@ occupied()
 	tps -j status | jq '.maps[] | select(.name == "ports").entries'
 }
 
+@test "what a killed apply moved is charged to its new owner, when it was run again" {
+	local i n fingerprint owners=(one two)
+
+	fingerprint=$(printf key | tps key hash - | cut -d: -f2)
+	for i in 0 1; do
+		policy "owner-$i" <<-YAML
+			default_tier: slow
+			tiers: {slow: {rate: 1/h, burst: 5}}
+			listeners: {log: {ports: [5000], protocol: udp}}
+			callers:
+			  ${owners[i]}: {sources: [203.0.113.50], keys: ["hash:$fingerprint:0123456789abcdef0123456789abcdef"]}
+			  ${owners[1 - i]}: {sources: [203.0.113.51]}
+		YAML
+	done
+	tps apply "$lab_dir/owner-0.yaml"
+	points "$tpsctl" apply "$lab_dir/owner-1.yaml" >"$lab_dir/points"
+	tps apply "$lab_dir/owner-0.yaml"
+	datagrams 5000 203.0.113.50 2 # the gate remembers whose it is
+	# the last write is the key's: before it, the source has moved
+	n=$(awk '$1 == "bpf" {n = $2} END {print n}' "$lab_dir/points")
+	killed_before bpf "$n" "$tpsctl" apply "$lab_dir/owner-1.yaml"
+	tps apply "$lab_dir/owner-1.yaml"
+	datagrams 5000 203.0.113.50 2
+	assert_equal "$(verdicts one allowed) $(verdicts two allowed)" '2 2'
+}
+
 @test "an apply that was not ended is told, and rollback goes back to what was before it" {
 	local n
 

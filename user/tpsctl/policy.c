@@ -10,6 +10,7 @@
 #include "device.h"
 #include "difference.h"
 #include "policy.h"
+#include "policy_put.h"
 #include "policy_store.h"
 #include "root.h"
 #include "secret.h"
@@ -125,25 +126,6 @@ static void devices_note(const struct tps_policy_file *have, const struct tps_po
 	}
 }
 
-/* What stands is left as it is, also in generic mode. */
-static int devices_attach(struct tps_gate *gate, const struct tps_policy_file *want,
-			  bool *ret_changed, struct tps_why *why)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < want->device_count && !err; i++) {
-		struct bpf_link_info info;
-		_cleanup_close_ int fd = tps_device_link_open(gate, &want->devices[i].key, &info);
-		bool one = false;
-
-		err = tps_device_attach(gate, &want->devices[i].key,
-					fd >= 0 && info.xdp.ifindex ? TPS_XDP_AUTO : TPS_XDP_NATIVE,
-					NULL, &one, why);
-		*ret_changed |= one;
-	}
-	return err;
-}
-
 static int devices_check(const struct tps_policy_file *want, struct tps_why *why)
 {
 	struct tps_why inner = {};
@@ -157,80 +139,22 @@ static int devices_check(const struct tps_policy_file *want, struct tps_why *why
 	return err;
 }
 
-/* The gate's settings, with what it does not know of the last policy. */
-static int have_read(const struct tps_gate *gate, struct tps_policy_file **ret_have,
-		     struct tps_why *why)
-{
-	_cleanup_policy_ struct tps_policy_file *have = NULL, *applied = NULL;
-	int err = tps_policy_of_gate(gate, &have, why);
-
-	if (err)
-		return err;
-	if (!tps_policy_kept_read(gate->root, TPS_KEPT_APPLIED, gate->control->secret, &applied,
-				  NULL, NULL)) {
-		have->daemon = applied->daemon;
-		applied->daemon = (struct tps_policy_daemon){};
-	}
-	*ret_have = TAKE_PTR(have);
-	return 0;
-}
-
-static int same_secret(const struct tps_gate *gate, const struct tps_policy_file *want,
-		       struct tps_why *why)
-{
-	if (!memcmp(gate->control->secret, want->secret, sizeof(want->secret)) ||
-	    !want->lists[TPS_IDENTITY_KEY].count)
-		return 0;
-	return tps_why_say(why, -EEXIST,
-			   "secret: keys were hashed with another than the gate's at '%s'",
-			   gate->root);
-}
-
-static int gate_write(struct tps_gate *gate, const struct tps_policy_file *have,
-		      const struct tps_policy_file *want, bool *ret_changed, struct tps_why *why)
-{
-	bool again = tps_policy_is_unfinished(gate->root);
-	long count = tps_policy_diff(have, want, NULL, NULL);
-	int err = count < 0 ? (int)count : 0;
-
-	*ret_changed = count != 0 || again;
-	if (!err && *ret_changed) {
-		err = tps_policy_kept_begin(gate->root, have, want, why);
-		if (!err)
-			err = tps_policy_apply(gate, have, want, again, progress(), why);
-		if (progress())
-			fprintf(stderr, "\r\033[K");
-	}
-	/* the devices last: what they bring meets the whole policy */
-	if (!err)
-		err = devices_attach(gate, want, ret_changed, why);
-	if (!err)
-		err = tps_policy_is_unfinished(gate->root)
-			      ? tps_policy_kept_end(gate->root, why)
-			      : tps_policy_kept_same(gate->root, want, why);
-	return err;
-}
-
 static enum outcome apply_to(struct session *session, struct tps_gate *gate,
 			     struct tps_policy_file *want, const struct wish *wish)
 {
 	_cleanup_policy_ struct tps_policy_file *have = NULL;
 	struct tps_why why = {};
 	bool changed = false;
-	int err = same_secret(gate, want, &why);
+	int err = tps_policy_meet(gate, want, &have, &why);
 
-	if (!err)
-		err = have_read(gate, &have, &why);
-	if (!err)
-		err = tps_policy_keep_banned(want, have, &why);
-	if (!err)
-		err = tps_policy_fits(want, gate->capacity, &why);
 	if (!err && wish->dry_run) {
 		warnings_note(want);
 		return differences_show(session, have, want, wish->exit_code);
 	}
 	if (!err)
-		err = gate_write(gate, have, want, &changed, &why);
+		err = tps_policy_put(gate, have, want, progress(), &changed, &why);
+	if (progress())
+		fprintf(stderr, "\r\033[K");
 	if (err && gate->is_fresh)
 		tps_gate_forget(gate, NULL);
 	if (err)
@@ -381,7 +305,7 @@ enum outcome export(struct session *session, int argc, char **argv) {
 
 	if (!words_only(session, argc, argv, 0, NULL)) return USAGE;
 	err = gate_open(session, TPS_READ, &gate, &why);
-	if (!err) err = have_read(gate, &policy, &why);
+	if (!err) err = tps_policy_standing(gate, &policy, &why);
 	if (!err){tps_policy_print(policy, session->json ? TPS_POLICY_JSON : TPS_POLICY_YAML, &out);
 		  err = out.failed ? -ENOMEM : 0;}
 if (err) return failed(session, err, &why);
