@@ -23,6 +23,8 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Wno-unused-p
 	-Wno-address-of-packed-member -Iinclude -Ibpf -I/usr/include/$(MULTIARCH) -MMD -MP
 # v3 atomics (cmpxchg) need nothing newer than Linux 5.12; 6.1 is the floor.
 
+LIBS += -lmnl
+
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/lib/*.c))
 CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/tpsctl/*.c))
 DMN_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/tpsd/*.c))

@@ -140,9 +140,7 @@ int tps_device_key(const char *netns, const char *name, struct tps_device_key *r
 	return 0;
 }
 
-/* Be where the device is; *ret_back_fd is as of tps_netns_enter(), and left alone where that is
- * here. */
-static int enter(const struct tps_device_key *key, int *ret_back_fd, struct tps_why *why)
+int tps_device_enter(const struct tps_device_key *key, int *ret_back_fd, struct tps_why *why)
 {
 	char ours[TPS_NETNS_LEN];
 
@@ -158,7 +156,7 @@ int tps_device_check(const struct tps_device_key *key, struct tps_why *why)
 {
 	char text[DEVICE_TEXT];
 	_cleanup_netns_ int back_fd = -1;
-	int err = enter(key, &back_fd, why);
+	int err = tps_device_enter(key, &back_fd, why);
 
 	if (!err && !if_nametoindex(key->name))
 		err = tps_why_say(why, -ENODEV, "no device %s: ip link shows what there is",
@@ -327,7 +325,7 @@ int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 	int err = tps_device_check(key, why);
 
 	if (!err)
-		err = enter(key, &back_fd, why);
+		err = tps_device_enter(key, &back_fd, why);
 	if (err)
 		return err;
 	ifindex = if_nametoindex(key->name);
@@ -358,7 +356,7 @@ int tps_device_swap(struct tps_gate *gate, const struct tps_device_key *key,
 
 	if (fd == -ENOENT || (fd >= 0 && !info.xdp.ifindex))
 		return 0;
-	err = fd < 0 ? fd : enter(key, &back_fd, why);
+	err = fd < 0 ? fd : tps_device_enter(key, &back_fd, why);
 	if (err)
 		return tps_why_say(why, err, "device %s: %s", device_text(key, text),
 				   strerror(-err));
@@ -429,7 +427,7 @@ int tps_device_detach(struct tps_gate *gate, const struct tps_device_key *key, b
 	struct tps_device device = {};
 	bool is_wanted = !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_devices], key, &device);
 	__u32 ifindex = fd >= 0 ? info.xdp.ifindex : device.ifindex;
-	bool is_there = ifindex && !enter(key, &back_fd, NULL);
+	bool is_there = ifindex && !tps_device_enter(key, &back_fd, NULL);
 	size_t ended = 0, late = 0;
 	int err;
 
@@ -471,7 +469,7 @@ static void state_fill(const struct tps_gate *gate, struct tps_device_entry *ent
 	entry->program_id = info.prog_id;
 	if (!entry->wanted)
 		entry->device.ifindex = info.xdp.ifindex;
-	entry->egress = enter(&entry->key, &back_fd, NULL);
+	entry->egress = tps_device_enter(&entry->key, &back_fd, NULL);
 	if (entry->attached && !entry->egress)
 		entry->egress = tps_egress_find(info.xdp.ifindex, gate->egress_fd);
 }

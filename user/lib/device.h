@@ -30,6 +30,10 @@ int tps_device_key(const char *netns, const char *name, struct tps_device_key *r
 /* 0 when it is there: to know before a gate is made. */
 int tps_device_check(const struct tps_device_key *key, struct tps_why *why);
 
+/* Be in the network namespace that the device is of; *ret_back_fd is as of tps_netns_enter(), and
+ * left alone where that is here. */
+int tps_device_enter(const struct tps_device_key *key, int *ret_back_fd, struct tps_why *why);
+
 /*
  * Put the gate on a device. Already there: changes nothing. Another program there, or the gate on
  * another device that had this name once: -EBUSY, named. *ret_mode (may be NULL, as ret_changed) is

@@ -39,7 +39,7 @@ struct bpf_map *tps_object_map(const struct bpf_object *object, enum tps_map map
 	return bpf_object__find_map_by_name(object, tps_map_name(map));
 }
 
-static int kernel_check(struct tps_why *why)
+int tps_kernel_check(struct tps_why *why)
 {
 	int major = 0, minor = 0;
 	struct utsname kernel;
@@ -70,7 +70,7 @@ static int load_failed(int err, struct tps_why *why)
 
 int tps_object_load(struct bpf_object *object, struct tps_why *why)
 {
-	int err = kernel_check(why);
+	int err = tps_kernel_check(why);
 
 	if (err)
 		return err;

@@ -20,6 +20,8 @@ struct bpf_object *tps_object_open(int *ret_err, struct tps_why *why);
 
 struct bpf_map *tps_object_map(const struct bpf_object *object, enum tps_map map);
 
+/* -EOPNOTSUPP for a kernel that is too old. */
+int tps_kernel_check(struct tps_why *why);
 /* Load what was opened. */
 int tps_object_load(struct bpf_object *object, struct tps_why *why);
 /* A fd, the caller's own, of a program of what was loaded. */

@@ -150,19 +150,10 @@ static int bpffs_mount(const char *root, struct tps_why *why)
 	return 0;
 }
 
-int tps_root_mount(const char *root, struct tps_why *why)
+int tps_root_lasting_check(const char *root, struct tps_why *why)
 {
 	struct stat st;
-	int err;
 
-	if (tps_root_check(root, NULL) == -ENOENT) {
-		err = bpffs_mount(root, why);
-		if (err)
-			return err;
-	}
-	err = tps_root_check(root, why);
-	if (err)
-		return err;
 	if (stat(root, &st))
 		return -errno;
 	if (mountinfo_any("/proc/1/mountinfo", is_device, &st) == 0)
@@ -171,6 +162,19 @@ int tps_root_mount(const char *root, struct tps_why *why)
 				   "umount it, and " MOUNT_HOW,
 				   root);
 	return 0;
+}
+
+int tps_root_mount(const char *root, struct tps_why *why)
+{
+	int err;
+
+	if (tps_root_check(root, NULL) == -ENOENT) {
+		err = bpffs_mount(root, why);
+		if (err)
+			return err;
+	}
+	err = tps_root_check(root, why);
+	return err ? err : tps_root_lasting_check(root, why);
 }
 
 static int unmount_failed(const char *root, int err, struct tps_why *why)

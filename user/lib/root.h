@@ -23,6 +23,10 @@ int tps_root_check(const char *root, struct tps_why *why);
  * (-EXDEV) when a mount would be seen by this process's mount namespace only. */
 int tps_root_mount(const char *root, struct tps_why *why);
 
+/* 0 when PID 1 sees the bpffs that is mounted on @root; -EXDEV when it would vanish with this mount
+ * namespace. */
+int tps_root_lasting_check(const char *root, struct tps_why *why);
+
 /* Unmount the bpffs and remove its directory. What is pinned goes with it, and stays when it cannot
  * be unmounted. */
 int tps_root_unmount(const char *root, struct tps_why *why);
