@@ -12,6 +12,8 @@
 DECLARE(attach);
 DECLARE(detach);
 DECLARE(status);
+DECLARE(doctor);
+DECLARE(selftest);
 DECLARE(pause_gate);
 DECLARE(resume_gate);
 DECLARE(observe);
