@@ -25,6 +25,7 @@ struct tps_nic {
 	bool rx_vlan;         /* takes VLAN tags off before XDP sees them */
 	__u32 queues;         /* that receive; 0: not told */
 	__u32 queues_max;
+	bool is_combined; /* with those that send */
 	__u32 vlans; /* VLAN devices on it */
 };
 

@@ -70,8 +70,8 @@ static void examine_queues(struct examination *examination, const struct tps_dev
 	if (!nic->queues || nic->queues >= wanted)
 		return;
 	found(examination, SEVERITY_WARNING, "queues",
-	      json_sprintf("%sethtool -L %s combined %u (or rx %u; ethtool -l shows which)",
-			   netns_prefix(key, in), key->name, wanted, wanted),
+	      json_sprintf("%sethtool -L %s %s %u", netns_prefix(key, in), key->name,
+			   nic->is_combined ? "combined" : "rx", wanted),
 	      "device '%s': %u of %u receive queues, so no more than %u of %u CPUs limit",
 	      key->name, nic->queues, nic->queues_max, nic->queues, cpus);
 }
@@ -259,7 +259,7 @@ static void examine_native(struct examination *examination, const struct tps_dev
 		      json_sprintf("%sip link set %s mtu %u", in, key->name,
 				   tps_nic_mtu_of_a_page()),
 		      "device '%s': MTU %u needs XDP on several buffers, which its driver '%s' has "
-		      "not: it will refuse the gate",
+		      "not: it may refuse the gate",
 		      key->name, nic->mtu, nic->driver);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 
@@ -22,7 +23,8 @@
 #include "report.h"
 
 #define FULL_PERCENT 80
-#define TRAFFIC_MIN 1000 /* fewer transactions do not tell who carries most of them */
+#define LOOK_NS 500000000L
+#define TRAFFIC_MIN 100 /* in that time; fewer do not tell who carries most of them */
 
 /* ---- maps */
 
@@ -214,38 +216,80 @@ static __u64 transactions_of(const __u64 verdicts[TPS_VERDICT_MAX])
 	return sum;
 }
 
-/* A stranger who is most of the traffic is rarely one: rather what many come through. */
-static int examine_sources(struct examination *examination, const struct tps_gate *gate,
-			   const struct tps_totals *totals)
+static int by_address(const void *a, const void *b)
 {
-	_cleanup_free_ struct tps_stranger_entry *strangers = NULL;
-	const struct tps_stranger_entry *most = NULL;
-	char text[TPS_PREFIX_TEXT];
-	__u64 all = 0, of_most = 0;
-	size_t count;
-	int err = tps_strangers_read(gate, &strangers, &count);
+	const struct tps_stranger_entry *left = a, *right = b;
 
-	for (int i = 1; i < TPS_LISTENERS_MAX; i++)
-		all += share_of(&totals[i]).transactions;
-	if (err || all < TRAFFIC_MIN)
-		return err;
+	return memcmp(&left->address, &right->address, sizeof(left->address));
+}
+
+/* Who of @now did most since @before; *ret_transactions of them. NULL: nobody did any. */
+static const struct tps_stranger_entry *busiest(const struct tps_stranger_entry *now, size_t count,
+						struct tps_stranger_entry *before,
+						size_t count_before, __u64 *ret_transactions)
+{
+	const struct tps_stranger_entry *most = NULL, *then;
+	__u64 of_most = 0;
+
+	qsort(before, count_before, sizeof(*before), by_address);
 	for (size_t i = 0; i < count; i++) {
-		__u64 transactions = transactions_of(strangers[i].stranger.verdicts);
+		__u64 done = transactions_of(now[i].stranger.verdicts);
 
-		if (transactions > of_most) {
-			of_most = transactions;
-			most = &strangers[i];
+		then = bsearch(&now[i], before, count_before, sizeof(*before), by_address);
+		/* one that was forgotten meanwhile began anew */
+		if (then && transactions_of(then->stranger.verdicts) <= done)
+			done -= transactions_of(then->stranger.verdicts);
+		if (done > of_most) {
+			of_most = done;
+			most = &now[i];
 		}
 	}
-	if (!most || of_most * 2 <= all)
+	*ret_transactions = of_most;
+	return most;
+}
+
+static __u64 transactions_in(const struct tps_totals *totals)
+{
+	__u64 sum = 0;
+
+	for (int i = 1; i < TPS_LISTENERS_MAX; i++)
+		sum += share_of(&totals[i]).transactions;
+	return sum;
+}
+
+/* A stranger who is most of what comes now is rarely one: rather what many come through. Lets go of
+ * the lock and looks twice. */
+static int examine_sources(struct examination *examination, struct tps_gate *gate,
+			   const struct tps_totals *totals)
+{
+	_cleanup_free_ struct tps_stranger_entry *before = NULL, *now = NULL;
+	_cleanup_free_ struct tps_totals *second = calloc(TPS_LISTENERS_MAX, sizeof(*second));
+	const struct tps_stranger_entry *most;
+	size_t count_before, count;
+	char text[TPS_PREFIX_TEXT];
+	__u64 all, of_most;
+	int err = second ? tps_strangers_read(gate, &before, &count_before) : -ENOMEM;
+
+	if (err || !count_before)
+		return err;
+	tps_gate_unlock(gate);
+	nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+	err = tps_strangers_read(gate, &now, &count);
+	if (!err)
+		err = tps_totals_read(gate, second);
+	if (err)
+		return err;
+	all = transactions_in(second) - transactions_in(totals);
+	most = busiest(now, count, before, count_before, &of_most);
+	if (!most || all < TRAFFIC_MIN || of_most * 2 <= all)
 		return 0;
 	tps_prefix_print(&most->address, text);
 	found(examination, SEVERITY_WARNING, "proxy",
 	      json_sprintf("if that is a load balancer: %s set caller NAME --source %s --exempt, "
 			   "where its clients are told apart by their API keys; else %s ban %s",
 			   examination->tpsctl, text, examination->tpsctl, text),
-	      "source %s sent %llu of %llu transactions: through a load balancer, strangers share "
-	      "one limit",
+	      "source %s sent %llu of %llu transactions just now: through a load balancer, "
+	      "strangers share one limit",
 	      text, of_most, all);
 	return 0;
 }
@@ -326,12 +370,11 @@ int examine_gate(struct examination *examination, struct tps_gate *gate,
 	err = examine_programs(examination, gate);
 	if (!err)
 		err = examine_maps(examination, gate);
-	if (!err)
-		err = examine_sources(examination, gate, totals);
 	if (err)
 		return err;
 	examine_errors(examination, totals);
 	examine_ports(examination, gate, devices, count);
 	examine_tpsd(examination, gate);
-	return examine_proof(examination, gate, totals);
+	err = examine_sources(examination, gate, totals);
+	return err ? err : examine_proof(examination, gate, totals);
 }
