@@ -287,8 +287,7 @@ in_hiding()
 # 12 knows tcx: bpf(2) itself, with BPF_LINK_CREATE of BPF_TCX_EGRESS.
 tcx_attach()
 {
-	bpftool prog load "$programs/loss.bpf.o" "$lab_root/tcx" type classifier 2>/dev/null ||
-		bpftool prog loadall "$programs/loss.bpf.o" "$lab_root/tcx"
+	bpftool prog load "$programs/tag.bpf.o" "$lab_root/tcx"
 	lab_in server python3 -c '
 import ctypes, os, socket, struct, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -312,7 +311,7 @@ time.sleep(float(sys.argv[3]))' "$lab_root/tcx" "$1" "$2" >"$lab_dir/tcx" 2>&1 3
 	tcx_attach spare0 30
 	ill warning order "the tcx program '"
 	kill $!
-	rm -rf "$lab_root/tcx"
+	rm "$lab_root/tcx"
 }
 
 @test "a device that the gate is to be put on: no native XDP, an MTU beyond a page, another's program" {

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 
@@ -28,6 +29,7 @@
 
 #define ITSELF "/proc/self/exe"
 #define BURST 3
+#define LOCK_TRIES 50 /* in five seconds; a selftest takes less */
 #define ANSWER_MS 2000
 #define SILENCE_MS 100 /* a refusal by drop: less than TCP waits before it sends again */
 
@@ -364,18 +366,24 @@ static int run(struct selftest *self, const char **ret_claim)
 		if (!err)
 			progress(self, steps[i].claim);
 	}
-	return err;
+	return err && lab_is_interrupted() ? -EINTR : err;
 }
 
+/* Held by the programs that it runs as well: of one that was killed, they may go on for a moment.
+ */
 static int lock_one(struct tps_why *why)
 {
-	_cleanup_close_ int fd = open(LAB_LOCK, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_close_ int fd = open(LAB_LOCK, O_CREAT | O_RDWR | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return tps_why_say(why, -errno, "'" LAB_LOCK "': %s%s", strerror(errno),
 				   errno == EACCES || errno == EPERM ? "; it needs root" : "");
-	if (flock(fd, LOCK_EX | LOCK_NB))
-		return tps_why_say(why, -EWOULDBLOCK, "another selftest runs: wait for its end");
+	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		if (tries == LOCK_TRIES || lab_is_interrupted())
+			return tps_why_say(why, -EWOULDBLOCK,
+					   "another selftest runs: wait for its end");
+		usleep(100000);
+	}
 	return TAKE_FD(fd);
 }
 
@@ -446,12 +454,12 @@ enum outcome selftest(struct session *session, int argc, char **argv)
 
 	if (!words_only(session, argc, argv, 0, NULL))
 		return USAGE;
-	lock_fd = lock_one(&self.why);
-	if (lock_fd < 0)
-		return failed(session, lock_fd, &self.why);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
+	lock_fd = lock_one(&self.why);
+	if (lock_fd < 0)
+		return failed(session, lock_fd, &self.why);
 	/* its own verbs are told of the root; the environment's secret is another's */
 	unsetenv("TPS_SECRET");
 	return run_beside(&self, tps_root_choose(session->root));
