@@ -86,14 +86,14 @@ surroundings()
 	local busy
 
 	# the kill switch, as soon as there is one, and again and again
-	while :; do tps --root /run/tps-selftest pause; done 2>/dev/null &
+	while :; do tps --root /run/tps-selftest pause || true; done 2>/dev/null &
 	busy=$!
 	run --separate-stderr tps selftest
 	kill "$busy" 2>/dev/null || true
 	assert_failure 1
 	assert_regex "$stderr" "^tpsctl: not so: .*: (request . of .: wanted a 429, got a 200|wanted .*)$"
 	refute_line --partial passed
-	while :; do tps --root /run/tps-selftest pause; done 2>/dev/null &
+	while :; do tps --root /run/tps-selftest pause || true; done 2>/dev/null &
 	busy=$!
 	run --separate-stderr tps -j selftest
 	kill "$busy" 2>/dev/null || true
@@ -104,26 +104,25 @@ surroundings()
 @test "interrupted at any moment, nothing is left of it" {
 	local after process status left
 
-	for after in 0.01 0.05 0.15 0.25 0.35 0.45 0.6; do
-		for signal in INT TERM; do
-			env --default-signal=INT "$tpsctl" selftest >"$lab_dir/out" 2>&1 3>&- &
-			process=$!
-			sleep "$after"
-			kill -"$signal" "$process" 2>/dev/null || true
-			status=0
-			wait "$process" || status=$?
-			left=$(tail -n 1 "$lab_dir/out")
-			[[ $status == 0 || ($status == 1 && $left == *"interrupted; what it had made is removed") ||
-				$after == 0.01 ]] || fail "status $status: $left"
-			assert_nothing_left
-		done
+	for after in 0.01:INT 0.05:TERM 0.2:INT 0.35:TERM 0.5:INT; do
+		env --default-signal=INT "$tpsctl" selftest >"$lab_dir/out" 2>&1 3>&- &
+		process=$!
+		sleep "${after%:*}"
+		kill -"${after#*:}" "$process" 2>/dev/null || true
+		status=0
+		wait "$process" || status=$?
+		left=$(tail -n 1 "$lab_dir/out")
+		# the first one may come before there is anything to end
+		[[ $status == 0 || ($status == 1 && $left == *"interrupted; what it had made is removed") ||
+			$after == 0.01:* ]] || fail "status $status: $left"
+		assert_nothing_left
 	done
 }
 
 @test "killed at any moment, the next one removes what was left" {
 	local after process
 
-	for after in 0.1 0.2 0.3 0.4 0.5; do
+	for after in 0.15 0.3 0.5; do
 		"$tpsctl" selftest >/dev/null 2>&1 3>&- &
 		process=$!
 		sleep "$after"
