@@ -36,7 +36,7 @@ BENCH := $(BUILD)/tests/bench/bench
 BENCH_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 BENCH_BPF := $(patsubst tests/bench/%.bpf.c,$(BUILD)/tests/bench/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 
-.PHONY: all unit fuzz kernel-tests bench-build e2e-build headers clean demo test bench bench-refusal prove install-check
+.PHONY: all unit fuzz kernel-tests bench-build e2e-build headers clean demo test bench bench-refusal prove install uninstall deb
 all: $(BUILD)/tps.bpf.o $(if $(CTL_OBJ),$(BUILD)/tpsctl) $(if $(DMN_OBJ),$(BUILD)/tpsd)
 
 # ---- the gate
@@ -139,6 +139,38 @@ headers: | $(BUILD)/tps.skel.h
 			-fsyntax-only -include $$h -x c /dev/null || exit 1; done
 	$(Q)for h in $(BPF_HEADERS); do \
 		$(CLANG) $(filter-out -MMD -MP,$(BPF_CFLAGS)) -Wno-unused-function -fsyntax-only -include $$h -x c /dev/null || exit 1; done
+
+# ---- where an installation puts what it is of; DESTDIR= stands before each, for packages
+PREFIX ?= /usr/local
+SBINDIR := $(PREFIX)/sbin
+MANDIR := $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+COMPDIR := $(PREFIX)/share/bash-completion/completions
+DOCDIR := $(PREFIX)/share/doc/tps
+MANUALS := $(wildcard user/*/*.[58])
+UNITS := tpsd.service run-tps-bpf.mount
+EXAMPLES := packaging/tps.yaml
+DOCS := README.md CHANGELOG.md $(wildcard docs/*.md)
+to = $(addprefix $(DESTDIR)$(1)/,$(notdir $(2)))
+INSTALLED := $(call to,$(SBINDIR),tpsctl tpsd) $(call to,$(MANDIR)/man5,$(filter %.5,$(MANUALS))) \
+	$(call to,$(MANDIR)/man8,$(filter %.8,$(MANUALS))) $(call to,$(UNITDIR),$(UNITS)) \
+	$(DESTDIR)$(COMPDIR)/tpsctl $(call to,$(DOCDIR),$(DOCS)) $(call to,$(DOCDIR)/examples,$(EXAMPLES))
+
+install: all
+	$(Q)install -d $(sort $(dir $(INSTALLED)))
+	$(Q)install -m 755 $(BUILD)/tpsctl $(BUILD)/tpsd $(DESTDIR)$(SBINDIR)
+	$(Q)for page in $(MANUALS); do \
+		install -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.} || exit 1; done
+	$(Q)sed 's|@SBINDIR@|$(SBINDIR)|' user/tpsd/tpsd.service.in >$(BUILD)/tpsd.service
+	$(Q)install -m 644 $(BUILD)/tpsd.service user/tpsd/run-tps-bpf.mount $(DESTDIR)$(UNITDIR)
+	$(Q)install -m 644 user/tpsctl/tpsctl.bash $(DESTDIR)$(COMPDIR)/tpsctl
+	$(Q)install -m 644 $(DOCS) $(DESTDIR)$(DOCDIR)
+	$(Q)install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
+# Programs and their pages alone: a gate that stands, its root and the secret are left as they are.
+uninstall:
+	$(Q)rm -f $(INSTALLED)
+	$(Q)-rmdir $(DESTDIR)$(DOCDIR)/examples $(DESTDIR)$(DOCDIR) 2>/dev/null || true
+deb: ; packaging/deb
 
 # ---- what a person types
 demo: ; scripts/demo

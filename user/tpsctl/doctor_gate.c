@@ -23,8 +23,8 @@
 #include "report.h"
 
 #define FULL_PERCENT 80
-#define LOOK_NS 500000000L
-#define TRAFFIC_MIN 100 /* in that time; fewer do not tell who carries most of them */
+#define LOOK_NS 250000000L
+#define TRAFFIC_MIN 50 /* in that time; fewer do not tell who carries most of them */
 
 /* ---- maps */
 
