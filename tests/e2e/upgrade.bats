@@ -376,6 +376,54 @@ unended="warning: a swap of the gate's programs was not ended: tpsctl attach DEV
 	tps delete caller small
 }
 
+# back_datagrams: 8 of them over the devices back1 and back0; how many arrived.
+back_datagrams()
+{
+	sink_start 5001
+	lab_run client python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(8):
+    s.sendto(b"x", ("192.0.2.129", 5001))'
+	sleep 0.1
+	sink_stop 5001
+	sink_count 5001 192.0.2.130
+}
+
+@test "nor does an older build touch a gate of a newer layout: it limits on, and its own build rules it" {
+	local changed root=$lab_dir/newer server before words
+	changed=$(binary changed)
+	server=$(lab_netns server)
+
+	ip -n "$server" link add back0 type veth peer name back1 netns "$(lab_netns client)"
+	ip -n "$server" addr add 192.0.2.129/30 dev back0
+	ip -n "$(lab_netns client)" addr add 192.0.2.130/30 dev back1
+	ip -n "$server" link set back0 up
+	ip -n "$(lab_netns client)" link set back1 up
+	"$changed" --root "$root" attach back0 --netns "$server" 3>&-
+	"$changed" --root "$root" set tier free --rate 1/h --burst 5 3>&-
+	"$changed" --root "$root" set listener log --port 5001 --protocol udp 3>&-
+	run back_datagrams
+	assert_output 5
+	before="$(xdp_id server back0) $(egress_id server back0) $(bpftool -j map dump pinned "$root/meta")"
+	for words in "attach back0 --netns $server" "detach --all --forget" status pause "set tier free --rate 9/s"; do
+		# shellcheck disable=SC2086 # words
+		run --separate-stderr tps --root "$root" $words
+		assert_failure 1
+		assert_output ""
+		assert_equal "${#stderr_lines[@]}" 1
+		assert_regex "$stderr" "was made by tpsctl '0.2.0' and has another layout than this one"
+	done
+	assert_equal "$(xdp_id server back0) $(egress_id server back0) $(bpftool -j map dump pinned "$root/meta")" \
+		"$before"
+	run back_datagrams
+	assert_output 0
+	"$changed" --root "$root" detach --all --forget 3>&-
+	assert_equal "$(xdp_id server back0)" null
+	ip -n "$server" link del back0
+	assert_whole ours
+}
+
 # total: transactions and packets that tpsd serves.
 total()
 {
