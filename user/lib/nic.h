@@ -26,7 +26,7 @@ struct tps_nic {
 	__u32 queues;         /* that receive; 0: not told */
 	__u32 queues_max;
 	bool is_combined; /* with those that send */
-	__u32 vlans; /* VLAN devices on it */
+	__u32 vlans;      /* VLAN devices on it */
 };
 
 /* -ENODEV: there is none of that name. */
