@@ -29,7 +29,7 @@
 
 #define ITSELF "/proc/self/exe"
 #define BURST 3
-#define LOCK_TRIES 50 /* in five seconds; a selftest takes less */
+#define LOCK_TRIES 300 /* in half a minute, as libtps waits for a lock; a selftest takes less */
 #define ANSWER_MS 2000
 #define SILENCE_MS 100 /* a refusal by drop: less than TCP waits before it sends again */
 
