@@ -4,8 +4,6 @@
  */
 #include "counts.h"
 
-#include <arpa/inet.h>
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +11,7 @@
 #include <bpf/bpf.h>
 
 #include "dump.h"
+#include "whose.h"
 
 #define SLOTS_A_BATCH 4096
 
@@ -98,22 +97,6 @@ int tps_account_read(const struct tps_gate *gate, __u32 slot, struct tps_account
 	return bpf_map_lookup_elem(gate->map_fd[TPS_MAP_buckets], &slot, ret_account);
 }
 
-static struct tps_prefix address_prefix(const struct tps_address *address)
-{
-	struct tps_prefix prefix = {.family = 4, .bits = 32};
-	__u32 v4_be = htonl((__u32)address->word);
-	__u64 v6_be = htobe64(address->word);
-
-	if ((address->word & TPS_ADDRESS_IPV4) == TPS_ADDRESS_IPV4) {
-		memcpy(prefix.address, &v4_be, sizeof(v4_be));
-		return prefix;
-	}
-	prefix.family = 6;
-	prefix.bits = 64;
-	memcpy(prefix.address, &v6_be, sizeof(v6_be));
-	return prefix;
-}
-
 int tps_strangers_read(const struct tps_gate *gate, struct tps_stranger_entry **ret_strangers,
 		       size_t *ret_count)
 {
@@ -132,7 +115,7 @@ int tps_strangers_read(const struct tps_gate *gate, struct tps_stranger_entry **
 
 		if (stranger->caller.generation)
 			continue;
-		entries[count].address = address_prefix((struct tps_address *)keys + i);
+		entries[count].address = tps_address_prefix((struct tps_address *)keys + i);
 		entries[count++].stranger = *stranger;
 	}
 	*ret_strangers = TAKE_PTR(entries);

@@ -76,6 +76,10 @@ static const struct verb verbs[] = {
 	{"export", "", "the gate's settings as a policy", export},
 	{"rollback", "[--dry-run [--exit-code]]", "back to what was before the last apply",
 	 rollback},
+	{"explain",
+	 "--source ADDRESS [--port P [--udp]] [--sni NAME] [--key-file F | --key-hash H]",
+	 "who that is, under which limit, and whether a transaction would pass; spends nothing",
+	 explain},
 	{"version", "", "the version of tpsctl", version},
 	{"help", "[VERB]", "this list, or one verb", help},
 };

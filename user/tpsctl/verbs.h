@@ -42,6 +42,7 @@ DECLARE(check);
 DECLARE(apply);
 DECLARE(export);
 DECLARE(rollback);
+DECLARE(explain);
 
 #undef DECLARE
 
