@@ -59,7 +59,7 @@ $(BUILD)/libtps.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 $(BUILD)/tpsctl: $(CTL_OBJ) $(BUILD)/libtps.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(CTL_OBJ) $(BUILD)/libtps.a $(LIBS) $(CURSES) -o $@
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(CTL_OBJ) $(BUILD)/libtps.a $(LIBS) $(CURSES) -lpcap -o $@
 $(BUILD)/tpsd: $(DMN_OBJ) $(BUILD)/libtps.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(DMN_OBJ) $(BUILD)/libtps.a $(LIBS) -lmicrohttpd -o $@

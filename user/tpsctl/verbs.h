@@ -43,6 +43,7 @@ DECLARE(apply);
 DECLARE(export);
 DECLARE(rollback);
 DECLARE(explain);
+DECLARE(replay);
 
 #undef DECLARE
 

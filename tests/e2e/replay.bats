@@ -1,0 +1,183 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-only
+# What real clients sent through the gate is captured on their side of the wire, where nothing is
+# dropped yet, and replayed under the same settings: every count must come out as it did live. All
+# rates are a token an hour, so that no count depends on when a packet was stamped.
+
+# shellcheck disable=SC2154 # $output and $status are BATS'
+# shellcheck source=tests/e2e/lab.bash
+source "$BATS_TEST_DIRNAME/lab.bash"
+
+setup_file()
+{
+	open_lab replay
+	tls_serve
+	attach_gate
+	settings
+	capture_start
+	traffic >"$lab_dir/traffic" 2>&1
+	capture_stop
+	live_counts >"$lab_dir/live"
+	tps -j replay "$lab_dir/capture" >"$lab_dir/replayed"
+}
+
+teardown_file()
+{
+	close_lab
+}
+
+setup()
+{
+	enter_lab
+}
+
+# ---- what is captured
+
+tls_serve()
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+		-subj /CN=api.example.com -keyout "$lab_dir/key.pem" -out "$lab_dir/cert.pem" \
+		2>/dev/null
+	cat >"$lab_dir/server-tls.conf" <<-TEXT
+		server {
+			listen 8443 ssl;
+			listen 8444 ssl;
+			ssl_certificate $lab_dir/cert.pem;
+			ssl_certificate_key $lab_dir/key.pem;
+			location / { return 200 "ok\n"; }
+		}
+	TEXT
+	lab_nginx
+}
+
+settings()
+{
+	slow_strangers
+	printf 'key-of-acme' >"$lab_dir/acme"
+	printf 'key-of-none' >"$lab_dir/none"
+	tps set listener api --port 8080 --protocol http
+	tps set listener quiet --port 8090 --protocol http --refuse drop
+	tps set listener secure --port 8443 --protocol tls
+	tps set listener mute --port 8444 --protocol tls --refuse drop
+	tps set listener plain --port 8081 --protocol tcp
+	tps set listener log --port 5000 --protocol udp --cost 2
+	tps set listener watched --port 5001 --protocol udp --mode observe
+	tps set caller acme --rate 1/h --burst 8 --key-file "$lab_dir/acme" --sni api.example.com
+	tps set caller lan --rate 1/h --burst 6 --source 203.0.113.64/26
+	tps set caller names --rate 1/h --burst 2 --sni '*.example.com'
+	tps set caller lb --exempt --source 203.0.113.128/28
+	tps set caller out --source 203.0.113.150
+	tps ban caller:out
+	tps ban 203.0.113.200/30
+}
+
+# requests N SOURCE [CURL OPTION...]: on one connection, as long as it lives.
+requests()
+{
+	local n=$1 source=$2 urls=() i
+	shift 2
+
+	for ((i = 0; i < n; i++)); do
+		urls+=("http://$lab_server4:${ASK_PORT:-8080}/")
+	done
+	lab_run client curl -s --interface "$source" --max-time 2 "$@" "${urls[@]}" || true
+}
+
+# hellos N SOURCE PORT NAME
+hellos()
+{
+	local i
+
+	for ((i = 0; i < $1; i++)); do
+		lab_run client curl -sk --interface "$2" --max-time 0.7 \
+			--resolve "$4:$3:$lab_server4" "https://$4:$3/" || true
+	done
+}
+
+traffic()
+{
+	requests 12 203.0.113.1 -H 'X-API-Key: key-of-acme' # 429 and the connection kept
+	requests 7 203.0.113.2
+	requests 3 203.0.113.3 -H 'X-API-Key: key-of-none'
+	requests 4 203.0.113.4 -d 'a body' -X POST
+	ask_times 7 2001:db8:c:1::1
+	ask_times 8 203.0.113.70
+	requests 9 203.0.113.130
+	requests 2 203.0.113.150
+	ASK_SECONDS=0.3 ask_times 2 203.0.113.201
+	# dropped, so that its client sends it again and again; a head in two segments, too
+	ASK_PORT=8090 requests 7 203.0.113.5
+	ASK_PORT=8090 requests 7 203.0.113.6 -H "X-Long: $(head -c 1800 /dev/zero | tr '\0' x)"
+	hellos 3 203.0.113.7 8443 api.example.com
+	hellos 4 203.0.113.8 8443 a.example.com
+	hellos 7 203.0.113.9 8443 x.test
+	hellos 2 203.0.113.10 8444 b.example.com
+	hellos 6 203.0.113.11 8444 x.test
+	ASK_PORT=8081 ask_times 7 203.0.113.12 --http2-prior-knowledge
+	ASK_PORT=8081 ask_times 2 203.0.113.71 --http2-prior-knowledge
+	flood 5000 0.2 <<<$'203.0.113.13 100\n203.0.113.72 50\n2001:db8:c:2::1 100'
+	flood 5001 0.2 <<<'203.0.113.14 100'
+}
+
+capture_start()
+{
+	lab_in client tcpdump -i client0 -s 0 -w "$lab_dir/capture" -U --immediate-mode \
+		--time-stamp-precision nano >"$lab_dir/tcpdump" 2>&1 </dev/null 3>&- &
+	echo $! >"$lab_dir/tcpdump.pid"
+	wait_until 5 grep -qs 'listening on' "$lab_dir/tcpdump"
+}
+
+capture_stop()
+{
+	local pid
+	pid=$(<"$lab_dir/tcpdump.pid")
+
+	sleep 0.3
+	kill -INT "$pid"
+	wait_until 10 has_ended "$pid"
+	grep -q '^0 packets dropped by kernel' "$lab_dir/tcpdump"
+}
+
+# ---- counts, alike of both: a line each, WHO NAME VERDICT COUNT, of what is not 0
+
+as_lines='
+	def counts($who; $name): to_entries[]
+		| select(.key | IN("allowed", "refused", "banned", "would_refuse")) | select(.value > 0)
+		| "\($who) \($name) \(.key) \(.value)";'
+
+live_counts()
+{
+	tps -j list callers | jq -r "$as_lines"' .[] | . as $row | counts("caller"; $row.name)'
+	tps -j list listeners | jq -r "$as_lines"' .[] | . as $row | counts("listener"; $row.name)'
+	tps -j list strangers | jq -r "$as_lines"' .[] | . as $row
+		| counts("stranger"; $row.address)'
+}
+
+replayed_counts()
+{
+	jq -r "$as_lines"' select(.summary).summary.callers[]? | . as $row
+		| counts("caller"; $row.caller)' "$1"
+	jq -sr 'map(select(.verdict)) | group_by([.listener, .verdict])[]
+		| "listener \(.[0].listener) \(.[0].verdict) \(map(.transactions) | add)"' "$1"
+	# an IPv6 stranger is its /64
+	jq -sr 'map(select(.verdict and .by == "address" and .reason != "banned_prefix"))
+		| map(.source |= if test(":") then sub("::[0-9a-f]+$"; "::/64") else . end)
+		| group_by([.source, .verdict])[]
+		| "stranger \(.[0].source) \(.[0].verdict) \(map(.transactions) | add)"' "$1"
+}
+
+@test "every caller, stranger and listener counts what it counted live" {
+	replayed_counts "$lab_dir/replayed" | sort >"$lab_dir/counts"
+	sort "$lab_dir/live" >"$lab_dir/wanted"
+	cat "$lab_dir/wanted"
+	run diff "$lab_dir/wanted" "$lab_dir/counts"
+	assert_success
+	# and there was something to count, of every kind
+	for line in 'caller acme allowed 8' 'caller acme refused 7' 'caller names refused' \
+		'caller lan refused' 'caller lb allowed 9' 'caller out banned' \
+		'stranger 203.0.113.2 refused 2' 'stranger 2001:db8:c:1::/64 refused 2' \
+		'listener watched would_refuse' 'listener quiet refused' 'listener mute refused' \
+		'listener plain refused' 'listener log refused' 'listener api banned'; do
+		grep -q "^$line" "$lab_dir/wanted"
+	done
+}
