@@ -80,7 +80,7 @@ static const struct verb verbs[] = {
 	 "--source ADDRESS [--port P [--udp]] [--sni NAME] [--key-file F | --key-hash H]",
 	 "who that is, under which limit, and whether a transaction would pass; spends nothing",
 	 explain},
-	{"replay", "FILE [--refused | --summary]",
+	{"replay", "FILE [--policy FILE [--secret FILE]] [--refused | --summary]",
 	 "a capture through a second gate: who would have been refused", replay},
 	{"version", "", "the version of tpsctl", version},
 	{"help", "[VERB]", "this list, or one verb", help},

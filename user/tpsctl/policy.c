@@ -24,10 +24,8 @@ static void warnings_note(const struct tps_policy_file *policy)
 		note("and %zu more of the kind", policy->warning_count - TPS_POLICY_WARNINGS_MAX);
 }
 
-/* The secret that keys are hashed with here: the gate's, else the one of a file; -ENOENT: neither
- * is there. */
-static int secret_find(const struct session *session, const char *option, __u64 ret_secret[2],
-		       struct tps_why *why)
+int secret_find(const struct session *session, const char *option, __u64 ret_secret[2],
+		struct tps_why *why)
 {
 	_cleanup_gate_ struct tps_gate *gate = NULL;
 

@@ -13,6 +13,7 @@
 
 #include "counts.h"
 #include "label.h"
+#include "policy.h"
 #include "report.h"
 #include "secret.h"
 #include "tier.h"
@@ -30,6 +31,7 @@ static void interrupt(int signal)
 
 struct given {
 	bool refused_only, summary_only;
+	const char *policy, *secret_file;
 };
 
 /* Of one slot, of all strangers, or of bans by prefix. */
@@ -438,6 +440,39 @@ static int settings_of_gate(const struct session *session, struct tps_replay **r
 	return 0;
 }
 
+/* Those of a policy: no gate is needed. */
+static int settings_of_policy(const struct session *session, const struct given *given,
+			      struct tps_replay **ret_replay, struct tps_why *why)
+{
+	_cleanup_(tps_replay_close_at_end) struct tps_replay *replay = NULL;
+	_cleanup_policy_ struct tps_policy_file *policy = NULL, *have = NULL;
+	struct tps_why no_secret = {};
+	__u64 secret[2] = {};
+	int missing = secret_find(session, given->secret_file, secret, &no_secret);
+	int err;
+
+	if (missing && tps_secret_given(given->secret_file))
+		return tps_why_say(why, missing, "%s", no_secret.text);
+	err = tps_policy_read(given->policy, missing ? NULL : secret, &policy, why);
+	if (!err)
+		err = tps_policy_fits(policy, policy->capacity, why);
+	if (!err && missing && policy->lists[TPS_IDENTITY_KEY].count)
+		err = tps_why_say(why, missing,
+				  "policy '%s' has keys, which only their secret tells: expected "
+				  "--secret FILE; %s",
+				  given->policy, no_secret.text);
+	if (!err)
+		err = tps_replay_make(policy->capacity, secret, &replay, why);
+	if (!err)
+		err = tps_policy_of_gate(tps_replay_gate(replay), &have, why);
+	if (!err)
+		err = tps_policy_apply(tps_replay_gate(replay), have, policy, false, NULL, why);
+	if (err)
+		return err;
+	*ret_replay = TAKE_PTR(replay);
+	return 0;
+}
+
 static int run_begin(struct run *run, struct tps_why *why)
 {
 	struct sigaction action = {.sa_handler = interrupt, .sa_flags = SA_RESETHAND};
@@ -456,9 +491,10 @@ static int run_begin(struct run *run, struct tps_why *why)
 
 enum outcome replay(struct session *session, int argc, char **argv)
 {
-	static const struct option options[] = {OPTION("refused", no_argument, 'r'),
-						OPTION("summary", no_argument, 's'),
-						OPTIONS_SHARED};
+	static const struct option options[] = {
+		OPTION("refused", no_argument, 'r'), OPTION("summary", no_argument, 's'),
+		OPTION("policy", required_argument, 'p'), OPTION("secret", required_argument, 'S'),
+		OPTIONS_SHARED};
 	_cleanup_(tps_capture_close_at_end) struct tps_capture *capture = NULL;
 	_cleanup_(run_end) struct run run = {.session = session};
 	struct tps_why why = {};
@@ -470,14 +506,22 @@ enum outcome replay(struct session *session, int argc, char **argv)
 			run.given.refused_only = true;
 		else if (option == 's')
 			run.given.summary_only = true;
+		else if (option == 'p')
+			run.given.policy = optarg;
+		else if (option == 'S')
+			run.given.secret_file = optarg;
 		else
 			return USAGE;
 	}
 	if (!words_left(session, argc, argv, 1, &file))
 		return USAGE;
+	if (run.given.secret_file && !run.given.policy)
+		return misused(session,
+			       "--secret: expected --policy beside it; a gate has its own");
 	err = tps_capture_open(*file, &capture, &why);
 	if (!err)
-		err = settings_of_gate(session, &run.replay, &why);
+		err = run.given.policy ? settings_of_policy(session, &run.given, &run.replay, &why)
+				       : settings_of_gate(session, &run.replay, &why);
 	if (!err)
 		err = run_begin(&run, &why);
 	if (err)

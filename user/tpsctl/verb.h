@@ -83,6 +83,11 @@ int gate_open(const struct session *session, enum tps_access access, struct tps_
 	      struct tps_why *why);
 #define _cleanup_gate_ _cleanup_(tps_gate_close_at_end)
 
+/* The secret that keys are hashed with here: of the file @option (--secret), else the gate's, else
+ * the default file's; -ENOENT: none is there. */
+int secret_find(const struct session *session, const char *option, __u64 ret_secret[2],
+		struct tps_why *why);
+
 /* ---- tables: rows are JSON objects, so that text and -j say the same. First the columns that are
  * shown, then the other fields, without a title; the end has no key. */
 struct column {
