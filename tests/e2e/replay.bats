@@ -142,6 +142,7 @@ capture_stop()
 
 # ---- counts, alike of both: a line each, WHO NAME VERDICT COUNT, of what is not 0
 
+# shellcheck disable=SC2016 # of jq
 as_lines='
 	def counts($who; $name): to_entries[]
 		| select(.key | IN("allowed", "refused", "banned", "would_refuse")) | select(.value > 0)
@@ -182,4 +183,165 @@ replayed_counts()
 		'listener plain refused' 'listener log refused' 'listener api banned'; do
 		grep -q "^$line" "$lab_dir/wanted"
 	done
+}
+
+# replayed FILE ARGUMENT...: its counts, sorted.
+replayed()
+{
+	tps -j replay "$@" >"$lab_dir/other" && replayed_counts "$lab_dir/other" | sort
+}
+
+@test "by the policy that the gate has, without the gate: the same" {
+	tps export >"$lab_dir/policy.yaml"
+	TPS_ROOT=$lab_dir/none run replayed "$lab_dir/capture" --policy "$lab_dir/policy.yaml"
+	assert_success
+	# who is banned by hand stands in no policy
+	assert_equal "$(grep -vE '^caller out|^listener api' <<<"$output")" \
+		"$(grep -vE '^caller out|^listener api' "$lab_dir/wanted")"
+}
+
+@test "by another policy: what it would have refused" {
+	cat >"$lab_dir/other.yaml" <<-TEXT
+		version: 1
+		default_tier: slow
+		tiers: {slow: {rate: 1/h, burst: 1000}}
+		listeners: {api: {ports: [8080], protocol: http}}
+		callers: {acme: {rate: 1/h, burst: 3, keys: ["file:$lab_dir/acme"]}}
+	TEXT
+	TPS_ROOT=$lab_dir/none run replayed "$lab_dir/capture" --policy "$lab_dir/other.yaml"
+	assert_success
+	# connections go on behind what is refused now, and was answered then
+	assert_line 'caller acme allowed 3'
+	assert_line 'caller acme refused 9'
+	assert_line 'stranger 203.0.113.2 allowed 7'
+	refute_line --partial 'stranger 203.0.113.2 refused'
+	run tps replay "$lab_dir/capture" --policy "$lab_dir/none.yaml"
+	assert_failure 1
+	assert_output --partial none.yaml
+}
+
+@test "pcapng, standard input, Linux cooked and raw IP captures: the same" {
+	editcap -F pcapng "$lab_dir/capture" "$lab_dir/capture.pcapng"
+	python3 - "$lab_dir" <<-'PYTHON'
+		import struct, sys
+		top = sys.argv[1]
+		data = open(top + "/capture", "rb").read()
+		def convert(name, link, head):
+		    out = open(top + "/" + name, "wb")
+		    out.write(data[:20] + struct.pack("<I", link))
+		    at = 24
+		    while at < len(data):
+		        seconds, parts, caught, length = struct.unpack("<IIII", data[at:at + 16])
+		        frame = data[at + 16:at + 16 + caught]
+		        at += 16 + caught
+		        if frame[12:14] not in (b"\x08\x00", b"\x86\xdd"):
+		            continue
+		        frame = head(frame[12:14]) + frame[14:]
+		        out.write(struct.pack("<IIII", seconds, parts, len(frame), len(frame)) + frame)
+		convert("sll", 113, lambda kind: bytes(14) + kind)
+		convert("sll2", 276, lambda kind: kind + bytes(18))
+		convert("raw", 101, lambda kind: b"")
+		convert("wifi", 105, lambda kind: bytes(24) + kind)
+	PYTHON
+	for file in capture.pcapng sll sll2 raw; do
+		run replayed "$lab_dir/$file"
+		assert_success
+		assert_output "$(<"$lab_dir/wanted")"
+	done
+	run replayed - <"$lab_dir/capture"
+	assert_output "$(<"$lab_dir/wanted")"
+	run tps replay "$lab_dir/wifi"
+	assert_failure 1
+	assert_output --partial "'IEEE802_11'"
+	assert_output --partial "expected Ethernet"
+}
+
+@test "what was not captured whole, or not from its beginning, is told apart" {
+	# headers alone: connection attempts and datagrams need no more
+	editcap -s 74 "$lab_dir/capture" "$lab_dir/short"
+	run replayed "$lab_dir/short"
+	assert_success
+	assert_equal "$(grep -E 'listener (plain|log|watched)' <<<"$output")" \
+		"$(grep -E 'listener (plain|log|watched)' "$lab_dir/wanted")"
+	refute_line --partial 'caller acme'
+	run jq -e 'select(.summary).summary.undecided[] | select(.reason == "cut").count > 10' \
+		"$lab_dir/other"
+	assert_success
+	# the first connection without its handshake: its first request is nobody's, the others are acme's
+	editcap "$lab_dir/capture" "$lab_dir/late" 1-3
+	run replayed "$lab_dir/late"
+	assert_success
+	assert_equal "$(grep -c 'caller acme' <<<"$output")" 2
+	assert_equal "$(tps -j replay "$lab_dir/late" | jq 'select(.summary).summary.undecided[]
+		| select(.reason == "no_handshake").count')" 1
+}
+
+@test "time that runs backwards is held, and said" {
+	editcap "$lab_dir/capture" "$lab_dir/first" 401-100000
+	editcap "$lab_dir/capture" "$lab_dir/second" 1-400
+	mergecap -a -F pcap -w "$lab_dir/backwards" "$lab_dir/second" "$lab_dir/first"
+	run --separate-stderr tps replay --summary "$lab_dir/backwards"
+	assert_success
+	[[ $stderr == *'packets are earlier than the one before'* ]]
+}
+
+@test "what is no capture is refused in one line, and what is torn is told up to there" {
+	printf 'GET / HTTP/1.1\r\n' >"$lab_dir/text"
+	: >"$lab_dir/empty"
+	for file in text empty missing; do
+		run tps replay "$lab_dir/$file"
+		assert_failure 1
+		assert_equal "${#lines[@]}" 1
+		assert_output --partial "$lab_dir/$file"
+	done
+	head -c 50001 "$lab_dir/capture" >"$lab_dir/torn"
+	run --separate-stderr tps replay --summary "$lab_dir/torn"
+	assert_failure 1
+	assert_line --partial 'packets in'
+	[[ $stderr == *'cannot be read behind packet'* ]]
+	run tps replay
+	assert_failure 2
+	run tps replay "$lab_dir/capture" --secret "$lab_dir/secret"
+	assert_failure 2
+}
+
+@test "an interrupt ends it with what came before" {
+	mkfifo "$lab_dir/pipe"
+	"$tpsctl" replay --summary "$lab_dir/pipe" >"$lab_dir/cut" 2>&1 3>&- &
+	local replay=$! status=0
+	exec 8>"$lab_dir/pipe"
+	cat "$lab_dir/capture" >&8
+	sleep 1.5
+	kill -INT $replay
+	exec 8>&-
+	wait $replay || status=$?
+	assert_equal "$status" 1
+	run cat "$lab_dir/cut"
+	assert_line --partial 'packets in'
+	assert_line --partial 'interrupted'
+}
+
+@test "nothing of it is attached, pinned or left, and the gate that runs is as it was" {
+	maps_now >"$lab_dir/before"
+	tps replay --summary "$lab_dir/capture" >/dev/null
+	maps_now >"$lab_dir/after"
+	run diff "$lab_dir/before" "$lab_dir/after"
+	assert_success
+	wait_until 5 has_gone tps_undone
+}
+
+has_gone()
+{
+	[[ -z $(bpftool map show name "$1") ]]
+}
+
+# What the gate has counted and spent, and which programs stand on devices.
+maps_now()
+{
+	local map
+
+	for map in buckets counters totals strangers flows control; do
+		bpftool map dump pinned "$lab_root/$map" | sha256sum
+	done
+	lab_run server bpftool net show
 }

@@ -414,7 +414,9 @@ static int packets_run(struct run *run, struct tps_capture *capture, struct tps_
 	}
 	if (shows)
 		fputs("\r        \r", stderr);
-	return err ? err : got < 0 ? got : 0;
+	if (!err && got < 0 && !is_interrupted) /* which interrupts a read as well */
+		err = got;
+	return err;
 }
 
 /* The settings of the running gate, which is let go at once. */
