@@ -8,6 +8,9 @@
 
 #include <linux/types.h>
 
+/* No jiffies step so. It is the tick of a replay's gate, which reads its time from the offset. */
+#define TPS_TICK_OF_REPLAY_NS 1
+
 /*
  * *ret_tick_ns is jiffies' step and *ret_offset_ns such that jiffies64 * tick + offset lags
  * CLOCK_MONOTONIC by 0 .. 1 tick and is never ahead. -ERANGE when the step is that of no HZ: then

@@ -16,6 +16,7 @@
 
 #include <bpf/bpf.h>
 
+#include "clock.h"
 #include "control.h"
 #include "dump.h"
 #include "egress.h"
@@ -322,8 +323,14 @@ int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 	_cleanup_close_ int fd = -1;
 	struct bpf_link_info info;
 	__u32 ifindex;
-	int err = tps_device_check(key, why);
+	int err;
 
+	if (!gate->root || gate->control->tick_ns == TPS_TICK_OF_REPLAY_NS)
+		return tps_why_say(why, -EINVAL,
+				   "device '%s': a gate of a replay, whose clock is a capture's, is "
+				   "put on no device",
+				   key->name);
+	err = tps_device_check(key, why);
 	if (!err)
 		err = tps_device_enter(key, &back_fd, why);
 	if (err)

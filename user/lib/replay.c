@@ -20,6 +20,7 @@
 
 #include "ban.h"
 #include "caller.h"
+#include "clock.h"
 #include "dump.h"
 #include "explain.h"
 #include "label.h"
@@ -305,7 +306,7 @@ static void listeners_settle(struct tps_replay *replay)
 	control.observe = 1;
 	control.paused = 0;
 	control.draining = 0;
-	control.tick_ns = 1;
+	control.tick_ns = TPS_TICK_OF_REPLAY_NS;
 	tps_words_store(gate->control, &control, sizeof(control));
 }
 
