@@ -489,7 +489,8 @@ static void the_wait_is_enough_and_no_more(void **state)
 	assert_true(of.wait_ns == ~0ULL);
 }
 
-/* A stranger's entry is of its /64; with a longer prefix inside, it does not tell whose all of it is.
+/* A stranger's entry is of its /64; with a longer prefix inside, it does not tell whose all of it
+ * is.
  */
 static void a_caller_within_a_strangers_64(void **state)
 {

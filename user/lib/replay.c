@@ -36,8 +36,9 @@
 #define JIFFIES_EVERY 64 /* packets between two looks at jiffies: they move by 1 ns each */
 #define UNDONE 65536
 #define CLIENTS 65536
-#define RUN_BYTES_MAX 65536 /* what a test run takes: 17 pages of fragments (net/bpf/test_run.c) \
-			     */
+#define RUN_BYTES_MAX \
+	65536 /* what a test run takes: 17 pages of fragments (net/bpf/test_run.c) \
+	       */
 
 /* Arrays of the object that are per CPU elsewhere; here one thread runs, and they are memory. */
 enum seen { SEEN_TOTALS, SEEN_COUNTERS, SEEN_SCRATCH, SEEN_NAMES, SEEN_MAX };
