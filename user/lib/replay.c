@@ -37,7 +37,7 @@
 #define UNDONE 65536
 #define CLIENTS 65536
 #define RUN_BYTES_MAX \
-	65536 /* what a test run takes: 17 pages of fragments (net/bpf/test_run.c) \
+	69632 /* what a test run takes: 17 pages of fragments (net/bpf/test_run.c) \
 	       */
 
 /* Arrays of the object that are per CPU elsewhere; here one thread runs, and they are memory. */
