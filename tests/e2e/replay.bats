@@ -208,10 +208,10 @@ exact()
 		"$(replayed_counts "$lab_dir/replayed" | awk '/^caller fast/ {n += $4} END {print n}')"
 }
 
-# replayed FILE ARGUMENT...: its counts, sorted.
+# replayed FILE ARGUMENT...: its counts, sorted. That stamps of two CPUs are out of order is a note.
 replayed()
 {
-	tps -j replay "$@" >"$lab_dir/other" && replayed_counts "$lab_dir/other" | exact
+	tps -j replay "$@" >"$lab_dir/other" 2>"$lab_dir/notes" && replayed_counts "$lab_dir/other" | exact
 }
 
 @test "by the policy that the gate has, without the gate: the same" {
@@ -295,8 +295,8 @@ replayed()
 	run replayed "$lab_dir/late"
 	assert_success
 	assert_equal "$(grep -c 'caller acme' <<<"$output")" 2
-	assert_equal "$(tps -j replay "$lab_dir/late" | jq 'select(.summary).summary.undecided[]
-		| select(.reason == "no_handshake").count')" 1
+	assert_equal "$(jq 'select(.summary).summary.undecided[]
+		| select(.reason == "no_handshake").count' "$lab_dir/other")" 1
 }
 
 @test "time that runs backwards is held, and said" {
@@ -305,7 +305,7 @@ replayed()
 	mergecap -a -F pcap -w "$lab_dir/backwards" "$lab_dir/second" "$lab_dir/first"
 	run --separate-stderr tps replay --summary "$lab_dir/backwards"
 	assert_success
-	[[ $stderr == *'packets are earlier than the one before'* ]]
+	[[ $stderr == *'came earlier than the one before'* ]]
 }
 
 @test "what is no capture is refused in one line, and what is torn is told up to there" {

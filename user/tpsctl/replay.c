@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -226,7 +227,9 @@ static int by_refused(const void *a, const void *b)
 		of_left = left->verdicts[TPS_VERDICT_ALLOWED];
 		of_right = right->verdicts[TPS_VERDICT_ALLOWED];
 	}
-	return of_left < of_right ? 1 : of_left > of_right ? -1 : 0;
+	if (of_left != of_right)
+		return of_left < of_right ? 1 : -1;
+	return memcmp(a, b, offsetof(struct tps_stranger_entry, stranger)); /* any, but one */
 }
 
 /* The strangers that the replay's gate remembers: how many, and those that were refused most. */
@@ -366,7 +369,8 @@ static int summary_print(const struct run *run)
 		summary_text(run, summary);
 	}
 	if (counts->backwards)
-		note("%llu packets are earlier than the one before them: taken for as late as it",
+		note("%llu of the packets came earlier than the one before: taken for as late as "
+		     "it",
 		     counts->backwards);
 	if (counts->unattributed)
 		note("%llu transactions were counted to others than is told here: a fault of tps",
