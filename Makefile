@@ -94,7 +94,7 @@ $(BUILD)/tests/fuzz/policy: tests/fuzz/policy.c $(BUILD)/sanitized/libtps.a Make
 $(BUILD)/tests/fuzz/argv: tests/fuzz/argv.c $(SANITIZED_CTL) $(BUILD)/sanitized/libtps.a Makefile | $(BUILD)/tests/fuzz/
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(FUZZ_SAN) -Wl,--wrap=tps_gate_open,--wrap=tps_gate_make,--wrap=tps_secret_make \
-		$< $(SANITIZED_CTL) $(BUILD)/sanitized/libtps.a $(LIBS) $(CURSES) -o $@
+		$< $(SANITIZED_CTL) $(BUILD)/sanitized/libtps.a $(LIBS) $(CURSES) -lpcap -o $@
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c Makefile | $(BUILD)/tests/fuzz/
 	$(call say,FUZZ,$@)
 	$(Q)$(CLANG) $(CPPFLAGS) -Itests $(CFLAGS) -MT $@ -MF $@.d -fsanitize=fuzzer,address,undefined \

@@ -157,10 +157,14 @@ static int words_read(const struct tps_gate *gate, const struct tps_question *qu
 {
 	struct words words = {.own = of->whose.entry.bucket};
 	__u32 number = question->listener;
+	struct tps_account account;
 	int err = 0;
 
-	if (of->whose.by != TPS_BY_ADDRESS)
-		err = tps_bucket_read(gate, of->whose.slot.slot, &words.own);
+	if (of->whose.by != TPS_BY_ADDRESS) {
+		err = tps_account_read(gate, of->whose.slot.slot, &account);
+		if (!err)
+			words.own = account.bucket;
+	}
 	if (!err && number)
 		err = bpf_map_lookup_elem(gate->map_fd[TPS_MAP_listener_buckets], &number,
 					  &words.listener);
