@@ -176,6 +176,8 @@ words_of()
 	check | apply) echo "$1 $BATS_TEST_TMPDIR/policy.yaml" ;;
 	export | rollback) echo "$1" ;;
 	ban | unban) echo "$1 192.0.2.7" ;;
+	explain) echo "$1 --source 192.0.2.7 --port 80" ;;
+	replay) echo "$1 $BATS_TEST_TMPDIR/empty.pcap" ;;
 	top) echo "$1 --count 1 --interval 0.1" ;;
 	events) ;; # waits for something to happen: watching.bats
 	doctor | selftest) echo "$1" ;;
@@ -189,6 +191,9 @@ words_of()
 
 	tps set listener log --port 5000 --protocol udp
 	echo 'version: 1' >"$BATS_TEST_TMPDIR/policy.yaml"
+	# a capture of nothing: magic, version 2.4, 64 KiB of each packet, Ethernet
+	printf '\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x01\0\x01\0\0\0' \
+		>"$BATS_TEST_TMPDIR/empty.pcap"
 	while read -r verb; do
 		words=$(words_of "$verb")
 		# shellcheck disable=SC2086

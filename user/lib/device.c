@@ -326,10 +326,11 @@ int tps_device_attach(struct tps_gate *gate, const struct tps_device_key *key,
 	int err;
 
 	if (!gate->root || gate->control->tick_ns == TPS_TICK_OF_REPLAY_NS)
-		return tps_why_say(why, -EINVAL,
-				   "device '%s': a gate of a replay, whose clock is a capture's, is "
-				   "put on no device",
-				   key->name);
+		return tps_why_say(
+			why, -EINVAL,
+			"device '%s': a gate of a replay, whose clock is a capture's, is "
+			"put on no device",
+			key->name);
 	err = tps_device_check(key, why);
 	if (!err)
 		err = tps_device_enter(key, &back_fd, why);
