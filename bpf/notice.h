@@ -77,8 +77,7 @@ static __always_inline void notice_event(__u64 whose, __u32 what)
 }
 
 /* What notice() is told of a transaction, packed. */
-#define NOTICE_WHAT(verdict, reason, listener, tier) \
-	((verdict) | (reason) << 8 | (listener) << 16 | (tier) << 24)
+#define NOTICE_WHAT(verdict, reason, listener) ((verdict) | (reason) << 8 | (listener) << 16)
 
 /* Where the last one is kept; NULL: nowhere. Opaque, or clang adds the offset before it has looked
  * for NULL ("pointer arithmetic on map_value_or_null", Linux 6.18). */
@@ -114,7 +113,7 @@ __noinline int notice(struct tps_stranger *stranger, __u32 slot, __u32 what)
 	struct tps_control *settings;
 	struct tps_limit *limit;
 	__u64 last, now_ns;
-	__u32 zero = 0;
+	__u32 zero = 0, tier;
 
 	settings = bpf_map_lookup_elem(&control, &zero);
 	if (!word || !settings)
@@ -127,7 +126,10 @@ __noinline int notice(struct tps_stranger *stranger, __u32 slot, __u32 what)
 		    last)
 		return 0;
 	limit = bpf_map_lookup_elem(&limits, &slot);
-	notice_event(slot | (__u64)(limit ? limit->generation : 0) << 32, what);
+	if (!limit)
+		return 0;
+	tier = slot == TPS_SLOT_STRANGERS ? settings->default_tier : limit->tier;
+	notice_event(slot | (__u64)limit->generation << 32, what | tier << 24);
 	return 1;
 }
 

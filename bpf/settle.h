@@ -215,28 +215,22 @@ static __always_inline void settle_note(struct segment *r, struct tps_totals *of
  */
 __noinline int settle_notice(struct segment *r, __u32 reason, __u32 verdict)
 {
-	__u32 zero = 0, slot, tier;
 	struct tps_stranger *stranger = NULL;
-	struct tps_control *settings;
 	struct tps_address address;
-	struct tps_limit *limit;
 	struct frame *frame;
+	__u32 zero = 0, slot;
 
 	if (!r)
 		return reason;
 	slot = r->slot;
-	settings = bpf_map_lookup_elem(&control, &zero);
-	frame = bpf_map_lookup_elem(&frames, &zero);
-	limit = bpf_map_lookup_elem(&limits, &slot);
-	if (!settings || !frame || !limit)
-		return reason;
-	tier = limit->tier;
 	if (slot == TPS_SLOT_STRANGERS) {
-		tier = settings->default_tier;
+		frame = bpf_map_lookup_elem(&frames, &zero);
+		if (!frame)
+			return reason;
 		address = identify_address(frame);
 		stranger = bpf_map_lookup_elem(&strangers, &address);
 	}
-	notice(stranger, slot, NOTICE_WHAT(verdict, reason, r->listener, tier));
+	notice(stranger, slot, NOTICE_WHAT(verdict, reason, r->listener));
 	return reason;
 }
 

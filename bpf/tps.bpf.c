@@ -65,7 +65,7 @@ static __always_inline int gate_unproven(struct xdp_md *ctx, const struct frame 
 		count_stranger(who.stranger, verdict, 1);
 	if (verdict != TPS_VERDICT_ALLOWED &&
 	    !(who.stranger && notice_is_told(who.stranger, take.settings)))
-		notice(who.stranger, who.slot, NOTICE_WHAT(verdict, reason, number, who.tier));
+		notice(who.stranger, who.slot, NOTICE_WHAT(verdict, reason, number));
 	if (verdict == TPS_VERDICT_ALLOWED || verdict == TPS_VERDICT_WOULD_REFUSE)
 		return count_pass(take.of, reason);
 	if (why == TPS_REASON_SYN && take.listener->refusal == TPS_REFUSAL_RESET)
@@ -88,8 +88,7 @@ __noinline int gate_banned(struct frame *frame, __u32 number)
 		return -1;
 	verdict = count_verdict_of(TPS_REASON_BANNED_PREFIX, take_observes(&take));
 	count_verdict(take.of, who.tier, verdict, 1);
-	notice(who.stranger, who.slot,
-	       NOTICE_WHAT(verdict, TPS_REASON_BANNED_PREFIX, number, who.tier));
+	notice(who.stranger, who.slot, NOTICE_WHAT(verdict, TPS_REASON_BANNED_PREFIX, number));
 	return take_finish(&take, TPS_REASON_BANNED_PREFIX);
 }
 
