@@ -241,7 +241,7 @@ screen()
 	flooded 3 &
 	sleep 0.3
 	for name in SIGTERM SIGINT SIGHUP; do
-		NO_COLOR=1 run screen 80x24 see:acme "signal:$name"
+		NO_COLOR=1 run screen 80x24 see:acme "see:[####" "signal:$name"
 		assert_success
 		assert_line plain
 		assert_line "status 0"
