@@ -32,7 +32,7 @@ __noinline int arrive_ack(struct xdp_md *ctx, struct frame *frame, __u32 seq)
 	struct respond *r;
 
 	r = bpf_map_lookup_elem(&responses, &zero);
-	if (!r || !frame || !reply_read(ctx, frame, &r->tcp, &window))
+	if (!r || !frame || reply_loses_tag(frame) || !reply_read(ctx, frame, &r->tcp, &window))
 		return XDP_DROP;
 	r->tcp.seq = seq;
 	r->tcp.ack = frame->seq + frame->payload_bytes + (frame->flags & FRAME_FIN ? 1 : 0);
@@ -47,6 +47,15 @@ static __always_inline int arrive_ended(struct xdp_md *ctx, struct frame *frame,
 	struct tps_totals *of = count_totals(splice->listener);
 	int ended = splice_ended(n, frame->seq, frame->ack);
 
+	/* the client's end of it, whatever of the answer it has (RFC 5961 3.2) */
+	if (frame->flags & FRAME_RST && frame->seq == n->asked_seq + n->swallowed) {
+		__u32 closed = splice->state == TPS_SPLICE_CLOSED;
+
+		translate_forget(&frame->flow);
+		if (!closed || reply_shrink(ctx, frame, n->asked_seq, 0, FRAME_RST))
+			return count_drop(of, TPS_REASON_ENDED);
+		return count_pass(of, TPS_REASON_ENDED);
+	}
 	if (splice->state == TPS_SPLICE_CLOSED && ended) {
 		/* the server's socket goes: a RST at the very byte it waits for (RFC 5961 3.2) */
 		if (reply_shrink(ctx, frame, n->asked_seq, 0, FRAME_RST))

@@ -205,6 +205,14 @@ struct {
 	__type(value, __u32);
 } spliced_sources SEC(".maps");
 
+/* the gate, both programs */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tps_splicing);
+} splicing SEC(".maps");
+
 /* the gate */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

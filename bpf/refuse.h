@@ -18,7 +18,6 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
-#include <tps/bucket.h>
 
 #include "answer.h"
 #include "count.h"
@@ -28,6 +27,7 @@
 #include "maps.h"
 #include "reply.h"
 #include "respond.h"
+#include "sweep.h"
 #include "translate.h"
 
 /* A refused request, as the answer needs it. */
@@ -37,58 +37,8 @@ struct refusal {
 	__u32 listener;
 	__u32 bytes; /* of the segment, all of them the request's */
 	__u32 want;  /* enum tps_want */
+	__u32 form;  /* refuse()'s: answer.form, as it was asked for */
 };
-
-#define REFUSE_CLOCK_MONOTONIC 1 /* linux/time.h */
-
-/* How long an entry is kept after the last segment: of a connection that is open, until nobody can
- * still be waiting at either end; behind both FINs, as long as Linux holds what is left of
- * such a connection (TCP_TIMEWAIT_LEN, include/net/tcp.h); when nothing was given yet, a little. */
-#define REFUSE_OPEN_S 86400
-#define REFUSE_ENDING_S 60
-#define REFUSE_WANTED_S 10
-#define REFUSE_LOOK_NS (10 * BUCKET_NS_PER_SEC)
-#define REFUSE_TICK_NS 1000000 /* of jiffies, the shortest there is, where it is not known */
-
-static __always_inline __u64 refuse_kept_s(const struct tps_splice *splice)
-{
-	if (!splice->swallowed && !splice->injected)
-		return REFUSE_WANTED_S;
-	return splice->ending & TPS_SPLICE_BOTH_FIN || splice->state != TPS_SPLICE_OPEN
-		       ? REFUSE_ENDING_S
-		       : REFUSE_OPEN_S;
-}
-
-/* The entry's timer: it forgets the entry, or looks again later. */
-static int refuse_look(void *map, struct tps_flow_key *key, struct tps_splice *splice)
-{
-	/* read first: a segment that comes meanwhile is later */
-	__u64 used = *(volatile __u64 *)&splice->used_jiffies, tick_ns = 0;
-	struct tps_control *settings;
-	__u32 zero = 0;
-	__s64 idle;
-
-	settings = bpf_map_lookup_elem(&control, &zero);
-	if (settings)
-		tick_ns = settings->tick_ns;
-	idle = bpf_jiffies64() - used;
-	if (idle > 0 &&
-	    idle * (tick_ns ?: REFUSE_TICK_NS) > refuse_kept_s(splice) * BUCKET_NS_PER_SEC)
-		translate_forget(key);
-	else
-		bpf_timer_start(&splice->timer, REFUSE_LOOK_NS, 0);
-	return 0;
-}
-
-/* Gives the entry its timer, if it has none. Making one fails at times (-ENOMEM, Linux 6.18): then
- * the next refusal tries again. */
-static __always_inline void refuse_time(struct tps_splice *splice)
-{
-	if (splice->timed || bpf_timer_init(&splice->timer, &spliced, REFUSE_CLOCK_MONOTONIC) ||
-	    bpf_timer_set_callback(&splice->timer, refuse_look))
-		return;
-	splice->timed = !bpf_timer_start(&splice->timer, REFUSE_LOOK_NS, 0);
-}
 
 /* The entry in which the answer is wanted: there, or made. */
 static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
@@ -97,10 +47,8 @@ static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
 	__u32 *port, *source, zero = 0;
 	struct respond *r;
 
-	if (splice) {
-		refuse_time(splice);
+	if (splice)
 		return splice;
-	}
 	port = translate_port(frame->flow.destination_port_be);
 	source = translate_source(&frame->flow);
 	r = bpf_map_lookup_elem(&responses, &zero);
@@ -117,7 +65,7 @@ static __always_inline struct tps_splice *refuse_entry(struct frame *frame)
 	if (!splice)
 		return NULL;
 	splice->used_jiffies = bpf_jiffies64();
-	refuse_time(splice);
+	sweep_begin();
 	return splice;
 }
 
@@ -153,8 +101,8 @@ static __always_inline int refuse_commit(struct xdp_md *ctx, struct tps_splice *
 	int committed = 0, closes = refusal->answer.closes;
 
 	bpf_spin_lock(&splice->lock);
-	if (splice->swallowed == n->swallowed && splice->injected == n->injected &&
-	    (closes || splice->sent_seq == frame->ack)) {
+	if (splice->swallowed == frame->swallowed && splice->swallowed == n->swallowed &&
+	    splice->injected == n->injected && (closes || splice->sent_seq == frame->ack)) {
 		translate_add(splice, frame->seq, refusal->bytes, frame->ack,
 			      refusal->answer.bytes + closes);
 		dual_memcpy(&splice->answer, &refusal->answer, sizeof(splice->answer));
@@ -231,7 +179,8 @@ static __always_inline int refuse_at_once(struct xdp_md *ctx, struct frame *fram
 static __always_inline int refuse_is_deferred(const struct flow_peer *peer,
 					      const struct frame *frame)
 {
-	return peer->state == FLOW_NEW_SYN_RECV && peer->deferred && peer->received == frame->seq;
+	return peer->state == FLOW_NEW_SYN_RECV && peer->deferred && peer->received == frame->seq &&
+	       frame->flags & FRAME_ACK;
 }
 
 /* The host's request for a connection is freed; the client's next segment meets a closed port. */
@@ -275,10 +224,13 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	if (stand == FLOW_ELSEWHERE)
 		return -1;
 	of = count_totals(refusal->listener);
+	refusal->form = refusal->answer.form;
 	peer->deferred = refuse_is_deferred(peer, frame);
 	if (peer->deferred) {
 		if (refusal->want == TPS_WANT_RESET)
 			return refuse_request(ctx, frame, refusal);
+		if (reply_loses_tag(frame))
+			return -1;
 		refusal->want = TPS_WANT_CLOSE;
 		refusal->answer.closes = 1;
 	}
@@ -286,8 +238,6 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	if (!splice || splice->state != TPS_SPLICE_OPEN)
 		return -1;
 	if (peer->deferred || (stand == FLOW_SETTLED && refusal->want == TPS_WANT_ANSWER)) {
-		__u8 form = refusal->answer.form;
-
 		if (peer->deferred)
 			splice->window_shift = peer->window_shift;
 		for (int tries = 0; tries < 2; tries++) {
@@ -295,10 +245,14 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 
 			if (action >= 0)
 				return action;
-			if (form == TPS_FORM_BODY)
+			if (refusal->form == TPS_FORM_BODY)
 				refusal->answer.form = TPS_FORM_HEAD; /* it may have room */
 		}
-		refusal->answer.form = form;
+		if (peer->deferred) {
+			translate_forget(&frame->flow);
+			return -1;
+		}
+		refusal->answer.form = refusal->form;
 	}
 	opens = refuse_opens(splice, peer, frame);
 	if (!refuse_want(ctx, splice, frame, refusal))

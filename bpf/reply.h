@@ -14,6 +14,7 @@
 
 #include "answer.h"
 #include "frame.h"
+#include "maps.h"
 #include "respond.h"
 #include "translate.h"
 
@@ -98,6 +99,16 @@ __noinline int reply_shrink(struct xdp_md *ctx, struct frame *frame, __u32 seq, 
 }
 
 /* ---- the reply, back */
+
+/* Would a reply leave without the VLAN tag that the device took off the frame? That it does, what
+ * leaves tells: a tag that stands beside it. */
+static __always_inline int reply_loses_tag(const struct frame *frame)
+{
+	__u32 zero = 0;
+	struct tps_splicing *of = bpf_map_lookup_elem(&splicing, &zero);
+
+	return of && of->tagged && frame->ip_at == FRAME_ETHERNET_BYTES;
+}
 
 /* Ethernet and its tags, the other way round. */
 static __always_inline int reply_stations(struct xdp_md *ctx, const struct frame *frame, __u8 *head)

@@ -443,6 +443,10 @@ __noinline int respond_leaving(struct __sk_buff *skb)
 	splice = bpf_map_lookup_elem(&spliced, &r->key);
 	if (!splice)
 		return TC_ACT_UNSPEC;
+	/* of the connection that an answer ended before the host had made it */
+	if (frame->flags & FRAME_SYN && splice->state != TPS_SPLICE_OPEN &&
+	    frame->seq + 1 == splice->edge_seq && frame->ack == splice->asked_seq)
+		return TC_ACT_SHOT;
 	if (frame->flags & FRAME_SYN) { /* a new connection of the tuple */
 		translate_forget(&r->key);
 		return TC_ACT_UNSPEC;

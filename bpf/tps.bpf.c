@@ -248,6 +248,16 @@ __noinline int egress_frame(struct __sk_buff *skb)
 	return 1;
 }
 
+/* Frames leave with a tag that the device puts in, so it takes off those of what arrives. */
+static __always_inline void egress_tagged(void)
+{
+	__u32 zero = 0;
+	struct tps_splicing *of = bpf_map_lookup_elem(&splicing, &zero);
+
+	if (of && !of->tagged)
+		of->tagged = 1;
+}
+
 SEC("tc")
 int egress(struct __sk_buff *skb)
 {
@@ -260,6 +270,8 @@ int egress(struct __sk_buff *skb)
 	r = bpf_map_lookup_elem(&responses, &zero);
 	if (!settings || !r || !egress_frame(skb))
 		return TC_ACT_UNSPEC;
+	if (skb->vlan_present)
+		egress_tagged();
 	number = translate_port(r->frame.flow.source_port_be);
 	if (number && *number)
 		return respond_leaving(skb);

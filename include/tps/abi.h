@@ -569,7 +569,6 @@ enum tps_form {
  * before edge_seq, are counted by the values of before.
  */
 struct tps_splice {
-	struct bpf_timer timer;    /* looks whether the entry is still used */
 	__u64 used_jiffies;        /* when a segment last came by */
 	struct bpf_spin_lock lock; /* over what follows */
 	__u32 swallowed;
@@ -595,10 +594,16 @@ struct tps_splice {
 	__u32 server_end;         /* the byte behind the server's */
 	__u8 unacked;             /* the client has not acked the latest answer */
 	__u8 tagged; /* leaves with a VLAN tag that stands beside the packet (skb->vlan_tci) */
-	__u8 timed;  /* the timer is set */
-	__u8 zero;
+	__u16 zero;
 	__u32 sent_seq; /* the byte behind the last that was seen to leave, in the server's count */
 	__u32 zero_end;
+};
+
+/* splicing: one entry, of all spliced connections together. */
+struct tps_splicing {
+	struct bpf_timer timer; /* looks for those that nobody uses */
+	__u32 swept;            /* it is set */
+	__u32 tagged;           /* frames leave with a VLAN tag that stands beside them */
 };
 #define TPS_SPLICE_CLIENT_FIN 0x01
 #define TPS_SPLICE_SERVER_FIN 0x02
@@ -678,6 +683,7 @@ TPS_ASSERT_SIZE(tps_http, 224);
 TPS_ASSERT_SIZE(tps_hello, 300);
 TPS_ASSERT_SIZE(tps_flow, 336);
 TPS_ASSERT_SIZE(tps_answer, 48);
-TPS_ASSERT_SIZE(tps_splice, 144);
+TPS_ASSERT_SIZE(tps_splice, 128);
+TPS_ASSERT_SIZE(tps_splicing, 24);
 
 #endif

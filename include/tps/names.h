@@ -44,6 +44,7 @@
 	X(spliced, 65536) \
 	X(spliced_ports, 0) \
 	X(spliced_sources, 0) \
+	X(splicing, 0) \
 	X(totals, 0) \
 	X(events, 0)
 

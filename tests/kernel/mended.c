@@ -260,17 +260,6 @@ static void answer_at_once_has_nothing_beside_it(void **state)
 	assert_int_equal(harness_run(&h, &packet), XDP_TX);
 }
 
-/* Making a timer fails at times, and an entry without one would stay when its client vanishes. */
-static void an_entry_without_a_timer_gets_one_at_the_next_refusal(void **state)
-{
-	struct packet packet = spliced_asks(GET_LONG);
-
-	splice_open();
-	assert_int_equal(splice_now().timed, 0);
-	assert_int_equal(harness_run(&h, &packet), XDP_TX);
-	assert_int_equal(splice_now().timed, 1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest cases[] = {
@@ -298,8 +287,6 @@ int main(void)
 			     a_body_beyond_any_window_is_acked_behind_a_closing_answer),
 		REFUSED_CASE("an answer at once has nothing beside it",
 			     answer_at_once_has_nothing_beside_it),
-		REFUSED_CASE("an entry without a timer gets one at the next refusal",
-			     an_entry_without_a_timer_gets_one_at_the_next_refusal),
 	};
 
 	return cmocka_run_group_tests_name("mended", cases, http_group_open, http_group_close);
