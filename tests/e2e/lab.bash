@@ -201,7 +201,7 @@ points()
 }
 
 # Where there are many points, one in so many is taken, and another of them in each run.
-points_every=${TPS_POINTS_EVERY:-2}
+points_every=${TPS_POINTS_EVERY:-4}
 is_taken()
 {
 	((($1 + $$) % points_every == 0))
