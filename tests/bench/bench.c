@@ -135,7 +135,7 @@ static void bench_hellos(struct stage *stage)
 		 .action = XDP_PASS},
 		{"application data of a bound flow", 1.0, prepare_bound, gate, .frame = &data,
 		 .action = XDP_PASS},
-		{"ClientHello of 517 B, refused with an alert", 16, prepare_denied,
+		{"ClientHello of 517 B, refused with an alert", 13, prepare_denied,
 		 bpf_program__fd(own->progs.wrap_denied), .wrapped = true, .frame = &short_first,
 		 .action = XDP_PASS},
 		{"the same hello, dropped", 0, prepare_hello_dropped, gate, .frame = &short_first,
