@@ -11,10 +11,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "count.h"
 #include "flow.h"
-#include "frame.h"
 #include "identify.h"
 #include "maps.h"
 #include "reply.h"

@@ -10,10 +10,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
+#include <tps/http.h>
 
 #include "count.h"
-#include "frame.h"
-#include "http.h"
 #include "identify.h"
 #include "maps.h"
 #include "settle.h"

@@ -19,8 +19,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
-#include "frame.h"
 #include "maps.h"
 
 /* The few kernel fields that proof reads, found by BTF at load (include/linux/tcp.h). */

@@ -18,14 +18,14 @@
 
 #include <tps/abi.h>
 #include <tps/bucket.h>
+#include <tps/frame.h>
+#include <tps/tls.h>
 
 #include "count.h"
 #include "flow.h"
-#include "frame.h"
 #include "identify.h"
 #include "maps.h"
 #include "settle.h"
-#include "tls.h"
 
 #define HELLO_CHUNKS_MAX 33   /* 64 KiB, as requests.h */
 #define HELLO_DISORDER_MAX 64 /* segments out of order while a hello is open */

@@ -10,10 +10,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "clock.h"
 #include "count.h"
-#include "frame.h"
 #include "maps.h"
 
 /* The frame at hand. In a map, since the verifier then takes all ways through the headers for one.

@@ -11,9 +11,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "clock.h"
-#include "frame.h"
 #include "identify.h"
 #include "maps.h"
 

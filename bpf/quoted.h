@@ -11,8 +11,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
-#include "frame.h"
 #include "identify.h"
 #include "maps.h"
 #include "splice.h"

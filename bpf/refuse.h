@@ -18,11 +18,11 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "answer.h"
 #include "count.h"
 #include "flow.h"
-#include "frame.h"
 #include "identify.h"
 #include "maps.h"
 #include "reply.h"

@@ -11,9 +11,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "answer.h"
-#include "frame.h"
 #include "maps.h"
 #include "respond.h"
 #include "translate.h"

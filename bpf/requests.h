@@ -19,12 +19,12 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
+#include <tps/http.h>
 
 #include "count.h"
 #include "deny.h"
 #include "flow.h"
-#include "frame.h"
-#include "http.h"
 #include "identify.h"
 #include "maps.h"
 #include "settle.h"

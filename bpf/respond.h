@@ -13,11 +13,11 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "answer.h"
 #include "count.h"
 #include "flow.h"
-#include "frame.h"
 #include "maps.h"
 #include "translate.h"
 

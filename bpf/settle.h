@@ -11,12 +11,12 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/charge.h>
+#include <tps/frame.h>
+#include <tps/http.h>
 
-#include "charge.h"
 #include "count.h"
 #include "flow.h"
-#include "frame.h"
-#include "http.h"
 #include "identify.h"
 #include "maps.h"
 #include "notice.h"

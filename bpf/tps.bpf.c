@@ -8,10 +8,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "arrive.h"
 #include "count.h"
-#include "frame.h"
 #include "hello.h"
 #include "identify.h"
 #include "maps.h"

@@ -11,10 +11,10 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
+#include <tps/http.h>
 
 #include "flow.h"
-#include "frame.h"
-#include "http.h"
 #include "maps.h"
 #include "requests.h"
 

@@ -13,9 +13,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include <tps/abi.h>
+#include <tps/frame.h>
 
 #include "count.h"
-#include "frame.h"
 #include "maps.h"
 #include "splice.h"
 

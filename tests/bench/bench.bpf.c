@@ -13,9 +13,9 @@
 
 #include <tps/abi.h>
 #include <tps/bucket.h>
+#include <tps/frame.h>
 #include <tps/siphash.h>
 
-#include "frame.h"
 #include "identify.h"
 #include "take.h"
 #include "translate.h"

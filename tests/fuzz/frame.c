@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/frame.h against a reader that takes one byte at a time: the same outcome, ports and payload,
+ * tps/frame.h against a reader that takes one byte at a time: the same outcome, ports and payload,
  * and no byte beyond the frame.
  */
 #include <stdint.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frame.h"
+#include <tps/frame.h>
 
 #include "fuzz/expect.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/http.h against a reader that goes byte by byte over the whole stream: both must charge the
+ * tps/http.h against a reader that goes byte by byte over the whole stream: both must charge the
  * same heads to the same callers, in whatever segments the parser gets the stream. Then, with
  * joined and void connections and false answers: no key that the stream does not show, and nothing
  * for nothing.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/tls.h against a reader that has the whole stream, strips the records (RFC 8446 5.1), reads
+ * tps/tls.h against a reader that has the whole stream, strips the records (RFC 8446 5.1), reads
  * the message (4.1.2) and walks over its extensions (RFC 6066 3), byte by byte: both must name the
  * same, in whatever segments and chunks the parser gets the stream, and whatever its scratch held.
  *

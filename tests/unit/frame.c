@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/frame.h: what is read of frames whole, cut at every byte, and with headers that lie.
+ * tps/frame.h: what is read of frames whole, cut at every byte, and with headers that lie.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "frame.h"
+#include <tps/frame.h>
 
 #include "lib/packet.c" /* a unit test is one file; the builder belongs to the kernel tests */
 

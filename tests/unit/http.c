@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/http.h: whom well-formed request heads are charged to, wherever the segments are cut, and
+ * tps/http.h: whom well-formed request heads are charged to, wherever the segments are cut, and
  * what body framing, upgrades and joined connections do.
  */
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/http.h against clients that want to be charged to nobody, or to somebody else: each head here
+ * tps/http.h against clients that want to be charged to nobody, or to somebody else: each head here
  * is charged to its key, or to its source with the reason why it names nobody for certain.
  */
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A client's byte stream fed to the parser of bpf/http.h in segments, as the gate feeds it, and
+ * A client's byte stream fed to the parser of tps/http.h in segments, as the gate feeds it, and
  * whom it charged. Knows no expectation.
  */
 #ifndef TPS_TEST_HTTP_STREAM_H
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http.h"
+#include <tps/http.h>
 
 #define STREAM_CHARGES_MAX 64
 

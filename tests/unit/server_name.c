@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tls.h"
+#include <tps/tls.h>
 
 #include "../../user/lib/server_name.c"
 #include "../../user/lib/why.c"

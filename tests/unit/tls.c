@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bpf/tls.h: the server name of a ClientHello, wherever segments and records are cut, and what
+ * tps/tls.h: the server name of a ClientHello, wherever segments and records are cut, and what
  * names nobody.
  */
 #include <setjmp.h>

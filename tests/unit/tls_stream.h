@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A client's byte stream fed to the parser of bpf/tls.h in segments, as the gate feeds it, and the
+ * A client's byte stream fed to the parser of tps/tls.h in segments, as the gate feeds it, and the
  * name that it read. Knows no expectation.
  */
 #ifndef TPS_TEST_TLS_STREAM_H
@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "tls.h"
+#include <tps/tls.h>
 
 struct tls_stream {
 	struct tps_hello hello;

@@ -17,6 +17,9 @@
 #include <bpf/btf.h>
 
 #include <tps/bucket.h>
+#include <tps/frame.h>
+#include <tps/http.h>
+#include <tps/tls.h>
 
 #include "ban.h"
 #include "caller.h"
@@ -25,11 +28,6 @@
 #include "explain.h"
 #include "label.h"
 #include "object.h"
-
-/* of bpf/, and dual */
-#include "frame.h"
-#include "http.h"
-#include "tls.h"
 
 #define START_NS BUCKET_NS_PER_SEC /* the gate's time at the capture's first packet */
 #define LONGEST_NS (1ULL << 57)    /* of a capture; a bucket's time ends later (tps/bucket.h) */

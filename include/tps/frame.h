@@ -4,8 +4,8 @@
  * 802.1ad), IPv4 (RFC 791), IPv6 and its extension headers (RFC 8200 4), TCP (RFC 9293 3.1), UDP
  * (RFC 768). Knows no listener and no verdict. Dual.
  */
-#ifndef TPS_BPF_FRAME_H
-#define TPS_BPF_FRAME_H
+#ifndef TPS_FRAME_H
+#define TPS_FRAME_H
 
 #include <linux/types.h>
 

@@ -2,8 +2,8 @@
 /*
  * Eight bytes at a time, in a word of their own, the first of them the lowest. Dual.
  */
-#ifndef TPS_BPF_SWAR_H
-#define TPS_BPF_SWAR_H
+#ifndef TPS_SWAR_H
+#define TPS_SWAR_H
 
 #include <tps/dual.h>
 

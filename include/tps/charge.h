@@ -3,8 +3,8 @@
  * A charge: transactions of a segment that are all of one caller, as who read them can tell. Knows
  * no map and no caller. Dual.
  */
-#ifndef TPS_BPF_CHARGE_H
-#define TPS_BPF_CHARGE_H
+#ifndef TPS_CHARGE_H
+#define TPS_CHARGE_H
 
 #include <linux/types.h>
 

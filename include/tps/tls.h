@@ -18,15 +18,14 @@
  * What follows the hello is not read. A hello ends well when all of its lengths agree, so that
  * whoever reads it strictly reads the same name.
  */
-#ifndef TPS_BPF_TLS_H
-#define TPS_BPF_TLS_H
+#ifndef TPS_TLS_H
+#define TPS_TLS_H
 
 #include <tps/abi.h>
 #include <tps/dual.h>
+#include <tps/fill.h>
 #include <tps/siphash.h>
-
-#include "fill.h"
-#include "swar.h"
+#include <tps/swar.h>
 
 /* What the parser waits for: fields of a known size, as they come. All zero: the first byte. */
 enum tls_phase {

@@ -3,8 +3,8 @@
  * Copies a chunk of a frame to where a parser reads it: 64 bytes at a time, with the bounds that
  * the verifier wants to see. Dual.
  */
-#ifndef TPS_BPF_FILL_H
-#define TPS_BPF_FILL_H
+#ifndef TPS_FILL_H
+#define TPS_FILL_H
 
 #include <tps/dual.h>
 

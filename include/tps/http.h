@@ -11,17 +11,16 @@
  *   spend s->charge[0 .. s->charges); look at s->met, s->framed and http_partial(&s->http)
  *   http_save(s, &flow->http), or not: until then nothing but *s has changed
  */
-#ifndef TPS_BPF_HTTP_H
-#define TPS_BPF_HTTP_H
+#ifndef TPS_HTTP_H
+#define TPS_HTTP_H
 
 #include <tps/abi.h>
+#include <tps/charge.h>
 #include <tps/dual.h>
+#include <tps/fill.h>
 #include <tps/fingerprint.h>
 #include <tps/siphash.h>
-
-#include "charge.h"
-#include "fill.h"
-#include "swar.h"
+#include <tps/swar.h>
 
 /* Where the parser stands. From OPAQUE on the framing is not known: the loose phases. */
 enum http_phase {
