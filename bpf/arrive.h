@@ -32,7 +32,7 @@ __noinline int arrive_ack(struct xdp_md *ctx, struct frame *frame, __u32 seq)
 	struct respond *r;
 
 	r = bpf_map_lookup_elem(&responses, &zero);
-	if (!r || !frame || reply_loses_tag(frame) || !reply_read(ctx, frame, &r->tcp, &window))
+	if (!r || !frame || !reply_read(ctx, frame, &r->tcp, &window))
 		return XDP_DROP;
 	r->tcp.seq = seq;
 	r->tcp.ack = frame->seq + frame->payload_bytes + (frame->flags & FRAME_FIN ? 1 : 0);
@@ -63,7 +63,7 @@ static __always_inline int arrive_ended(struct xdp_md *ctx, struct frame *frame,
 		splice->state = TPS_SPLICE_RESET;
 		return count_pass(of, TPS_REASON_ENDED);
 	}
-	if (splice->state != TPS_SPLICE_RESET || !ended ||
+	if (splice->state != TPS_SPLICE_RESET || !ended || reply_loses_tag(frame, splice->tagged) ||
 	    !(frame->payload_bytes || frame->flags & FRAME_FIN) || frame->flags & FRAME_RST ||
 	    arrive_ack(ctx, frame, n->edge_seq + n->injected) != XDP_TX)
 		return count_drop(of, TPS_REASON_ENDED);

@@ -123,9 +123,7 @@ static __always_inline int refuse_knows(struct xdp_md *ctx, const struct frame *
 					const struct tps_splice *splice)
 {
 	return splice->swallowed && splice->ifindex == ctx->ingress_ifindex &&
-	       splice->sent_seq == frame->ack &&
-	       /* or the device took its tag off */
-	       !(splice->tagged && frame->ip_at == FRAME_ETHERNET_BYTES);
+	       splice->sent_seq == frame->ack && !reply_loses_tag(frame, splice->tagged);
 }
 
 /*
@@ -229,7 +227,7 @@ static __always_inline int refuse(struct xdp_md *ctx, struct frame *frame, struc
 	if (peer->deferred) {
 		if (refusal->want == TPS_WANT_RESET)
 			return refuse_request(ctx, frame, refusal);
-		if (reply_loses_tag(frame))
+		if (reply_loses_tag(frame, reply_is_tagged(ctx->ingress_ifindex)))
 			return -1;
 		refusal->want = TPS_WANT_CLOSE;
 		refusal->answer.closes = 1;

@@ -100,14 +100,20 @@ __noinline int reply_shrink(struct xdp_md *ctx, struct frame *frame, __u32 seq, 
 
 /* ---- the reply, back */
 
-/* Would a reply leave without the VLAN tag that the device took off the frame? That it does, what
- * leaves tells: a tag that stands beside it. */
-static __always_inline int reply_loses_tag(const struct frame *frame)
+/* Would a reply leave without the VLAN tag that the device took off the frame? */
+static __always_inline int reply_loses_tag(const struct frame *frame, int tagged)
+{
+	return tagged && frame->ip_at == FRAME_ETHERNET_BYTES;
+}
+
+/* Does the device put in the tags of what leaves, so that it takes off those of what arrives? Of
+ * another whose number is the same in the last six bits it is said as well. */
+static __always_inline int reply_is_tagged(__u32 ifindex)
 {
 	__u32 zero = 0;
 	struct tps_splicing *of = bpf_map_lookup_elem(&splicing, &zero);
 
-	return of && of->tagged && frame->ip_at == FRAME_ETHERNET_BYTES;
+	return of && of->tagged >> (ifindex & 63) & 1;
 }
 
 /* Ethernet and its tags, the other way round. */

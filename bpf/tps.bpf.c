@@ -248,14 +248,15 @@ __noinline int egress_frame(struct __sk_buff *skb)
 	return 1;
 }
 
-/* Frames leave with a tag that the device puts in, so it takes off those of what arrives. */
-static __always_inline void egress_tagged(void)
+/* The frame leaves with a tag that its device puts in. */
+static __always_inline void egress_tagged(__u32 ifindex)
 {
 	__u32 zero = 0;
 	struct tps_splicing *of = bpf_map_lookup_elem(&splicing, &zero);
+	__u64 bit = 1ULL << (ifindex & 63);
 
-	if (of && !of->tagged)
-		of->tagged = 1;
+	if (of && !(of->tagged & bit))
+		__sync_fetch_and_or(&of->tagged, bit);
 }
 
 SEC("tc")
@@ -271,7 +272,7 @@ int egress(struct __sk_buff *skb)
 	if (!settings || !r || !egress_frame(skb))
 		return TC_ACT_UNSPEC;
 	if (skb->vlan_present)
-		egress_tagged();
+		egress_tagged(skb->ifindex);
 	number = translate_port(r->frame.flow.source_port_be);
 	if (number && *number)
 		return respond_leaving(skb);

@@ -603,7 +603,9 @@ struct tps_splice {
 struct tps_splicing {
 	struct bpf_timer timer; /* looks for those that nobody uses */
 	__u32 swept;            /* it is set */
-	__u32 tagged;           /* frames leave with a VLAN tag that stands beside them */
+	__u32 zero;
+	/* bit ifindex % 64: frames leave by the device with a VLAN tag that stands beside them */
+	__u64 tagged;
 };
 #define TPS_SPLICE_CLIENT_FIN 0x01
 #define TPS_SPLICE_SERVER_FIN 0x02
@@ -684,6 +686,6 @@ TPS_ASSERT_SIZE(tps_hello, 300);
 TPS_ASSERT_SIZE(tps_flow, 336);
 TPS_ASSERT_SIZE(tps_answer, 48);
 TPS_ASSERT_SIZE(tps_splice, 128);
-TPS_ASSERT_SIZE(tps_splicing, 24);
+TPS_ASSERT_SIZE(tps_splicing, 32);
 
 #endif

@@ -55,9 +55,9 @@ static struct tps_splicing splicing_now(void)
 	return of;
 }
 
-static void tags_stand_beside(bool they_do)
+static void tagged_devices_are(__u64 devices)
 {
-	struct tps_splicing of = {.tagged = they_do};
+	struct tps_splicing of = {.tagged = devices};
 	__u32 zero = 0;
 
 	assert_int_equal(
@@ -120,11 +120,27 @@ static void nothing_is_answered_where_its_tag_would_be_lost(void **state)
 {
 	struct packet packet = defer("198.18.1.12");
 
-	tags_stand_beside(true);
+	tagged_devices_are(1ULL << if_nametoindex("lo"));
 	dropped(&packet);
-	tags_stand_beside(false);
+	tagged_devices_are(~(1ULL << if_nametoindex("lo")));
 	expect_turn(&packet, HTTP, TPS_ACTION_TX, TPS_REASON_LIMIT);
 	end();
+}
+
+static void is_tagged_and_reset(struct tps_splice *splice)
+{
+	splice->state = TPS_SPLICE_RESET;
+	splice->tagged = 1;
+}
+
+static void nothing_is_acked_where_its_tag_would_be_lost(void **state)
+{
+	struct packet packet = spliced_asks("the rest of a body");
+
+	splice_open_as(is_tagged_and_reset);
+	expect_turn(&packet, HTTP, TPS_ACTION_DROP, TPS_REASON_ENDED);
+	packet.vlan_tags = 1;
+	expect_turn(&packet, HTTP, TPS_ACTION_TX, TPS_REASON_ENDED);
 }
 
 static void clients_rst_behind_a_closing_answer_is_the_end(void **state)
@@ -205,6 +221,8 @@ int main(void)
 		REFUSED_CASE("a reset frees the host's request", reset_frees_the_hosts_request),
 		REFUSED_CASE("nothing is answered where its tag would be lost",
 			     nothing_is_answered_where_its_tag_would_be_lost),
+		REFUSED_CASE("nothing is acked where its tag would be lost",
+			     nothing_is_acked_where_its_tag_would_be_lost),
 		REFUSED_CASE("the client's RST behind a closing answer is the end",
 			     clients_rst_behind_a_closing_answer_is_the_end),
 		REFUSED_CASE("a SYN-ACK sent again leaves the entry of an answered connection",
