@@ -222,8 +222,9 @@ stop_kept()
 }
 
 @test "swapped up and down, live connections with answered requests go on, right to the byte" {
-	local before probes again allowed start
+	local before probes again allowed start first
 
+	first=$(pinned_id gate)
 	before=$(($(sent_again client) + $(sent_again server)))
 	probes=$(loss_probes)
 	allowed=$(verdicts limited allowed)
@@ -240,6 +241,8 @@ stop_kept()
 	between 0 "$probes" $(($(jq .asked "$lab_dir/dialog") / 50))
 	# none was made anew
 	assert_equal "$(jq .connections "$lab_dir/dialog")" 16
+	# the sweep of these connections does not keep the program that began it
+	wait_until 10 program_gone "$first"
 	between 0 $(($(verdicts limited allowed) - allowed)) \
 		"$(bound 5 20 "$(awk -v start="$start" -v end="$EPOCHREALTIME" 'BEGIN {print end - start}')")"
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
 #include "device.h"
 #include "hold.h"
 #include "object.h"
@@ -119,6 +121,20 @@ static int swap_marked(struct swap *swap, const struct tps_meta *before, struct 
 	return err;
 }
 
+/* The sweep's timer runs, and keeps, the program that set it: the next refusal sets the new one's.
+ * What fails does no harm, since the old one sweeps on. */
+static void sweep_end(const struct tps_gate *gate)
+{
+	int fd = gate->map_fd[TPS_MAP_splicing];
+	struct tps_splicing of;
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(fd, &zero, &of))
+		return;
+	of = (struct tps_splicing){.tagged = of.tagged};
+	bpf_map_update_elem(fd, &zero, &of, BPF_ANY);
+}
+
 int tps_swap(struct tps_gate *gate, bool *ret_changed, struct tps_why *why)
 {
 	_cleanup_swap_ struct swap swap = {
@@ -142,6 +158,7 @@ int tps_swap(struct tps_gate *gate, bool *ret_changed, struct tps_why *why)
 	gate->gate_fd = TAKE_FD(swap.to.gate_fd);
 	gate->egress_fd = TAKE_FD(swap.to.egress_fd);
 	swap.to = swap.from; /* the gate's no longer */
+	sweep_end(gate);
 	*ret_changed = true;
 	return 0;
 }
