@@ -7,16 +7,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
-#include "cleanup.h"
-
-#define ANSWER_BYTES 32768 /* what the kernel puts in one message of a dump */
+#include "netlink.h"
 
 static void port_add(__u64 *ports, __u16 port)
 {
@@ -38,10 +35,9 @@ static int socket_take(const struct nlmsghdr *message, void *data)
 
 static int dump(struct mnl_socket *socket, int family, int protocol, __u64 *ports)
 {
-	_cleanup_free_ void *buffer = malloc(ANSWER_BYTES);
+	_cleanup_free_ void *buffer = malloc(TPS_NETLINK_BYTES);
 	struct inet_diag_req_v2 *request;
 	struct nlmsghdr *message;
-	int run = MNL_CB_OK;
 
 	if (!buffer)
 		return -ENOMEM;
@@ -53,23 +49,14 @@ static int dump(struct mnl_socket *socket, int family, int protocol, __u64 *port
 	request->sdiag_protocol = protocol;
 	/* a datagram socket that is connected to nobody is "closed" */
 	request->idiag_states = protocol == IPPROTO_TCP ? 1 << TCP_LISTEN : 1 << TCP_CLOSE;
-	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
-		return -errno;
-	while (run > MNL_CB_STOP) {
-		ssize_t got = mnl_socket_recvfrom(socket, buffer, ANSWER_BYTES);
-
-		if (got < 0)
-			return -errno;
-		run = mnl_cb_run(buffer, got, 0, mnl_socket_get_portid(socket), socket_take, ports);
-	}
-	return run < 0 ? -errno : 0;
+	return tps_netlink_ask(socket, message, buffer, TPS_NETLINK_BYTES, socket_take, ports);
 }
 
 int tps_listening_add(struct tps_listening *listening)
 {
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	_cleanup_netlink_ struct mnl_socket *socket = tps_netlink_open(NETLINK_SOCK_DIAG);
 	static const int families[] = {AF_INET, AF_INET6};
-	int err = socket && !mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) ? 0 : -errno;
+	int err = socket ? 0 : -errno;
 
 	for (unsigned int i = 0; i < 2 && !err; i++) {
 		err = dump(socket, families[i], IPPROTO_TCP, listening->tcp);
@@ -79,7 +66,5 @@ int tps_listening_add(struct tps_listening *listening)
 		if (err == -ENOENT && families[i] == AF_INET6)
 			err = 0;
 	}
-	if (socket)
-		mnl_socket_close(socket);
 	return err;
 }

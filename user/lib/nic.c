@@ -6,7 +6,6 @@
 #include "nic.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <linux/pkt_sched.h>
@@ -22,7 +21,7 @@
 
 #include <bpf/bpf.h>
 
-#include "cleanup.h"
+#include "netlink.h"
 
 /* linux/netdev.h, which came with Linux 6.3: the headers of Debian 12 are older. */
 #define NETDEV_FAMILY "netdev"
@@ -153,45 +152,6 @@ static void vlans_read(const char *name, struct tps_nic *nic)
 
 /* ---- netlink */
 
-#define ANSWER_BYTES 32768 /* what the kernel puts in one message of a dump */
-
-static void socket_close(struct mnl_socket **socket)
-{
-	if (*socket)
-		mnl_socket_close(*socket);
-}
-#define _cleanup_socket_ _cleanup_(socket_close)
-
-static struct mnl_socket *socket_open(int bus)
-{
-	struct mnl_socket *socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
-
-	if (socket && mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		mnl_socket_close(socket);
-		return NULL;
-	}
-	return socket;
-}
-
-/* Send @message and hand each answer to @take, until there are no more; @message may lie in
- * @buffer. */
-static int ask(struct mnl_socket *socket, const struct nlmsghdr *message, void *buffer,
-	       size_t bytes, mnl_cb_t take, void *data)
-{
-	int run = MNL_CB_OK;
-
-	if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0)
-		return -errno;
-	while (run > MNL_CB_STOP) {
-		ssize_t got = mnl_socket_recvfrom(socket, buffer, bytes);
-
-		if (got < 0)
-			return -errno;
-		run = mnl_cb_run(buffer, got, 0, mnl_socket_get_portid(socket), take, data);
-	}
-	return run < 0 ? -errno : 0;
-}
-
 struct wanted {
 	__u16 type;
 	__u64 value;
@@ -232,7 +192,7 @@ static struct nlmsghdr *generic_begin(void *buffer, __u16 family, __u8 command)
 
 static void xdp_read(struct tps_nic *nic)
 {
-	_cleanup_socket_ struct mnl_socket *socket = socket_open(NETLINK_GENERIC);
+	_cleanup_netlink_ struct mnl_socket *socket = tps_netlink_open(NETLINK_GENERIC);
 	struct wanted family = {.type = CTRL_ATTR_FAMILY_ID};
 	struct wanted features = {.type = NETDEV_XDP_FEATURES};
 	char buffer[8192] __attribute__((aligned(8)));
@@ -242,11 +202,12 @@ static void xdp_read(struct tps_nic *nic)
 		return;
 	message = generic_begin(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 	mnl_attr_put_strz(message, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
-	if (ask(socket, message, buffer, sizeof(buffer), generic_take, &family) || !family.is_found)
+	if (tps_netlink_ask(socket, message, buffer, sizeof(buffer), generic_take, &family) ||
+	    !family.is_found)
 		return;
 	message = generic_begin(buffer, family.value, NETDEV_DEV_GET);
 	mnl_attr_put_u32(message, NETDEV_IFINDEX, nic->ifindex);
-	if (ask(socket, message, buffer, sizeof(buffer), generic_take, &features) ||
+	if (tps_netlink_ask(socket, message, buffer, sizeof(buffer), generic_take, &features) ||
 	    !features.is_found)
 		return;
 	nic->native = features.value & NETDEV_XDP_BASIC ? TPS_TOLD_YES : TPS_TOLD_NO;
@@ -293,9 +254,9 @@ static int filter_take(const struct nlmsghdr *message, void *data)
 
 static int filters_count(__u32 ifindex, __u32 handle, __u32 priority)
 {
-	_cleanup_socket_ struct mnl_socket *socket = socket_open(NETLINK_ROUTE);
+	_cleanup_netlink_ struct mnl_socket *socket = tps_netlink_open(NETLINK_ROUTE);
 	struct others others = {.handle = handle, .priority = priority};
-	_cleanup_free_ void *buffer = malloc(ANSWER_BYTES);
+	_cleanup_free_ void *buffer = malloc(TPS_NETLINK_BYTES);
 	struct nlmsghdr *message;
 	struct tcmsg *filter;
 	int err;
@@ -308,7 +269,7 @@ static int filters_count(__u32 ifindex, __u32 handle, __u32 priority)
 	filter = mnl_nlmsg_put_extra_header(message, sizeof(*filter));
 	filter->tcm_ifindex = ifindex;
 	filter->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
-	err = ask(socket, message, buffer, ANSWER_BYTES, filter_take, &others);
+	err = tps_netlink_ask(socket, message, buffer, TPS_NETLINK_BYTES, filter_take, &others);
 	return err ? err : others.count;
 }
 
