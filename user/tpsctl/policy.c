@@ -24,18 +24,6 @@ static void warnings_note(const struct tps_policy_file *policy)
 		note("and %zu more of the kind", policy->warning_count - TPS_POLICY_WARNINGS_MAX);
 }
 
-int secret_find(const struct session *session, const char *option, __u64 ret_secret[2],
-		struct tps_why *why)
-{
-	_cleanup_gate_ struct tps_gate *gate = NULL;
-
-	if (!tps_secret_given(option) && !gate_open(session, TPS_READ, &gate, NULL)) {
-		memcpy(ret_secret, gate->control->secret, sizeof(gate->control->secret));
-		return 0;
-	}
-	return tps_secret_read(tps_secret_choose(option), ret_secret, why);
-}
-
 /* ---- check */
 
 enum outcome check(struct session *session, int argc, char **argv)

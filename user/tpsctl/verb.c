@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "root.h"
+#include "secret.h"
 
 json_t *verb_json(const struct verb *verb)
 {
@@ -177,4 +178,16 @@ int gate_open(const struct session *session, enum tps_access access, struct tps_
 	      struct tps_why *why)
 {
 	return tps_gate_open(tps_root_choose(session->root), access, ret_gate, why);
+}
+
+int secret_find(const struct session *session, const char *option, __u64 ret_secret[2],
+		struct tps_why *why)
+{
+	_cleanup_gate_ struct tps_gate *gate = NULL;
+
+	if (!tps_secret_given(option) && !gate_open(session, TPS_READ, &gate, NULL)) {
+		memcpy(ret_secret, gate->control->secret, sizeof(gate->control->secret));
+		return 0;
+	}
+	return tps_secret_read(tps_secret_choose(option), ret_secret, why);
 }
