@@ -73,7 +73,7 @@ static const struct verb verbs[] = {
 	 check},
 	{"apply", "FILE [--dry-run [--exit-code]] [--secret FILE]",
 	 "make the gate's settings those of a policy", apply},
-	{"export", "", "the gate's settings as a policy", export},
+	{"export", "", "the gate's settings as a policy", export_policy},
 	{"rollback", "[--dry-run [--exit-code]]", "back to what was before the last apply",
 	 rollback},
 	{"explain",

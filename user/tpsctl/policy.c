@@ -284,17 +284,25 @@ enum outcome rollback(struct session *session, int argc, char **argv)
 
 /* ---- export */
 
-enum outcome export(struct session *session, int argc, char **argv) {
+enum outcome export_policy(struct session *session, int argc, char **argv)
+{
 	_cleanup_policy_ struct tps_policy_file *policy = NULL;
-	_cleanup_gate_ struct tps_gate *gate = NULL; _cleanup_out_ struct tps_out out = {};
-	struct tps_why why = {}; int err;
+	_cleanup_gate_ struct tps_gate *gate = NULL;
+	_cleanup_out_ struct tps_out out = {};
+	struct tps_why why = {};
+	int err;
 
-	if (!words_only(session, argc, argv, 0, NULL)) return USAGE;
+	if (!words_only(session, argc, argv, 0, NULL))
+		return USAGE;
 	err = gate_open(session, TPS_READ, &gate, &why);
-	if (!err) err = tps_policy_standing(gate, &policy, &why);
-	if (!err){tps_policy_print(policy, session->json ? TPS_POLICY_JSON : TPS_POLICY_YAML, &out);
-		  err = out.failed ? -ENOMEM : 0;}
-if (err) return failed(session, err, &why);
-fwrite(out.text, 1, out.len, stdout);
-return DONE;
+	if (!err)
+		err = tps_policy_standing(gate, &policy, &why);
+	if (!err) {
+		tps_policy_print(policy, session->json ? TPS_POLICY_JSON : TPS_POLICY_YAML, &out);
+		err = out.failed ? -ENOMEM : 0;
+	}
+	if (err)
+		return failed(session, err, &why);
+	fwrite(out.text, 1, out.len, stdout);
+	return DONE;
 }

@@ -40,7 +40,7 @@ DECLARE(top);
 DECLARE(events);
 DECLARE(check);
 DECLARE(apply);
-DECLARE(export);
+DECLARE(export_policy);
 DECLARE(rollback);
 DECLARE(explain);
 DECLARE(replay);
