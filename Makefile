@@ -72,8 +72,9 @@ $(BUILD)/tests/unit/% $(BUILD)/tests/kernel/%: private CPPFLAGS += -Ibpf
 $(BUILD)/tests/unit/%: tests/unit/%.c Makefile | $(BUILD)/tests/unit/
 	$(call say,UNIT,$@)
 	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< -lcmocka -o $@
-# The tests of a policy are linked with the library, which the others only include parts of.
-$(BUILD)/tests/unit/policy: tests/unit/policy.c $(BUILD)/libtps.a Makefile | $(BUILD)/tests/unit/
+# These are linked with the library, which the others only include parts of.
+UNIT_LIB := $(addprefix $(BUILD)/tests/unit/,nic policy)
+$(UNIT_LIB): $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtps.a Makefile | $(BUILD)/tests/unit/
 	$(call say,UNIT,$@)
 	$(Q)$(CC) $(CPPFLAGS) -Itests -Iuser/lib $(CFLAGS) -MT $@ -MF $@.d $(SAN) $< $(BUILD)/libtps.a $(LIBS) -lcmocka -o $@
 fuzz: $(FUZZ)

@@ -68,8 +68,8 @@ static void queues_read(int fd, const char *name, struct tps_nic *nic)
 	if (ethtool(fd, name, &channels))
 		return;
 	nic->queues = channels.rx_count + channels.combined_count;
-	nic->queues_max =
-		channels.max_rx > channels.max_combined ? channels.max_rx : channels.max_combined;
+	nic->is_combined = channels.max_combined && channels.max_combined >= channels.max_rx;
+	nic->queues_max = nic->is_combined ? channels.max_combined : channels.max_rx;
 }
 
 static __u32 features_count(int fd, const char *name)
