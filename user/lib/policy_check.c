@@ -180,41 +180,45 @@ static int bans_check(const struct tps_policy_file *policy, struct tps_why *why)
 
 /* ---- bursts and costs: what would never pass */
 
+static int cost_check(const struct tps_policy_file *policy, struct tps_place place,
+		      const char *noun, const char *name, const struct tps_rate *rate, __u32 burst,
+		      const struct tps_listener *dearest, struct tps_why *why)
+{
+	if (!burst)
+		burst = tps_rate_default_burst(rate);
+	if (burst >= dearest->cost)
+		return 0;
+	return tps_place_say(policy, place, why, -ERANGE,
+			     "%s '%s': burst '%u' is below the cost of a transaction of listener "
+			     "'%s', %u: none would ever pass",
+			     noun, name, burst, dearest->name, dearest->cost);
+}
+
 static int costs_check(const struct tps_policy_file *policy, struct tps_why *why)
 {
-	const struct tps_policy_listener *dearest = NULL;
+	const struct tps_listener *dearest = NULL;
+	int err = 0;
 
 	for (size_t i = 0; i < policy->listener_count; i++) {
-		const struct tps_policy_listener *it = &policy->listeners[i];
+		const struct tps_listener *it = &policy->listeners[i].listener;
 
-		if (!dearest || it->listener.cost > dearest->listener.cost)
+		if (!dearest || it->cost > dearest->cost)
 			dearest = it;
 	}
-	for (size_t i = 0; dearest && i < policy->tier_count; i++) {
+	for (size_t i = 0; dearest && i < policy->tier_count && !err; i++) {
 		const struct tps_policy_tier *it = &policy->tiers[i];
-		__u32 burst = it->burst ? it->burst : tps_rate_default_burst(&it->rate);
 
-		if (burst < dearest->listener.cost)
-			return tps_place_say(policy, it->place, why, -ERANGE,
-					     "tier '%s': burst '%u' is below the cost of a "
-					     "transaction of listener '%s', %u: none would ever "
-					     "pass",
-					     it->name, burst, dearest->listener.name,
-					     dearest->listener.cost);
+		err = cost_check(policy, it->place, "tier", it->name, &it->rate, it->burst, dearest,
+				 why);
 	}
-	for (size_t i = 0; dearest && i < policy->caller_count; i++) {
+	for (size_t i = 0; dearest && i < policy->caller_count && !err; i++) {
 		const struct tps_policy_caller *it = &policy->callers[i];
-		__u32 burst = it->burst ? it->burst : tps_rate_default_burst(&it->rate);
 
-		if (it->rate.period_s && burst < dearest->listener.cost)
-			return tps_place_say(policy, it->place, why, -ERANGE,
-					     "caller '%s': burst '%u' is below the cost of a "
-					     "transaction of listener '%s', %u: none would ever "
-					     "pass",
-					     it->name, burst, dearest->listener.name,
-					     dearest->listener.cost);
+		if (it->rate.period_s)
+			err = cost_check(policy, it->place, "caller", it->name, &it->rate,
+					 it->burst, dearest, why);
 	}
-	return 0;
+	return err;
 }
 
 /* ---- bounds */
