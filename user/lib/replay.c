@@ -639,14 +639,6 @@ static int outcome_read(struct tps_replay *replay, bool is_scanned, struct tps_r
 
 /* ---- the sides */
 
-static void source_set(const struct frame *frame, struct tps_replayed *of)
-{
-	bool is_v4 = frame->family == 4;
-
-	of->source = (struct tps_prefix){.family = frame->family, .bits = is_v4 ? 32 : 128};
-	memcpy(of->source.address, &frame->flow.source_be[is_v4 ? 3 : 0], is_v4 ? 4 : 16);
-}
-
 static int skip(struct tps_replay *replay, enum tps_skip why)
 {
 	replay->counts.skipped[why]++;
@@ -734,7 +726,7 @@ int tps_replay_run(struct tps_replay *replay, const struct tps_captured *capture
 	of.listener = listener;
 	of.flow = frame.flow;
 	of.is_udp = frame.is_udp;
-	source_set(&frame, &of);
+	of.source = tps_prefix_of_words(frame.flow.source_be, frame.family);
 	err = client_run(replay, captured, &frame, outcome, &of);
 	if (!err)
 		*ret = of;

@@ -187,19 +187,23 @@ const char *tps_duration_print(__u64 seconds, char ret_text[TPS_DURATION_TEXT])
 	return ret_text;
 }
 
-/* Zero the bits behind the prefix; were any set? */
-static bool host_bits_clear(struct tps_prefix *prefix)
+struct tps_prefix tps_prefix_cut(const struct tps_prefix *prefix, __u32 bits)
 {
-	__u32 width = prefix->family == 4 ? 32 : 128;
-	bool any = false;
+	struct tps_prefix cut = {.bits = bits, .family = prefix->family};
 
-	for (__u32 bit = prefix->bits; bit < width; bit++) {
-		__u8 mask = 0x80 >> (bit % 8);
+	memcpy(cut.address, prefix->address, bits / 8);
+	if (bits % 8)
+		cut.address[bits / 8] = prefix->address[bits / 8] & (0xff00 >> bits % 8);
+	return cut;
+}
 
-		any |= prefix->address[bit / 8] & mask;
-		prefix->address[bit / 8] &= ~mask;
-	}
-	return any;
+struct tps_prefix tps_prefix_of_words(const __u32 address_be[4], __u32 family)
+{
+	bool is_v4 = family == 4;
+	struct tps_prefix prefix = {.family = family, .bits = is_v4 ? 32 : 128};
+
+	memcpy(prefix.address, &address_be[is_v4 ? 3 : 0], is_v4 ? 4 : 16);
+	return prefix;
 }
 
 int tps_prefix_parse(const char *text, struct tps_prefix *ret_prefix, struct tps_why *why)
@@ -208,7 +212,7 @@ int tps_prefix_parse(const char *text, struct tps_prefix *ret_prefix, struct tps
 	char address[INET6_ADDRSTRLEN], corrected[TPS_PREFIX_TEXT];
 	const char *slash = strchr(text, '/');
 	size_t len = slash ? (size_t)(slash - text) : strlen(text);
-	struct tps_prefix prefix = {};
+	struct tps_prefix prefix = {}, cut;
 	__u64 bits;
 
 	if (len >= sizeof(address))
@@ -230,14 +234,15 @@ int tps_prefix_parse(const char *text, struct tps_prefix *ret_prefix, struct tps
 		memset(prefix.address + 4, 0, 12);
 		prefix.family = 4;
 		prefix.bits -= 96;
-		host_bits_clear(&prefix);
+		cut = tps_prefix_cut(&prefix, prefix.bits);
 		return tps_why_say(why, -EINVAL, "prefix '%s': IPv4 is written as such: '%s'", text,
-				   tps_prefix_print(&prefix, corrected));
+				   tps_prefix_print(&cut, corrected));
 	}
-	if (host_bits_clear(&prefix))
+	cut = tps_prefix_cut(&prefix, prefix.bits);
+	if (!tps_prefix_equal(&prefix, &cut))
 		return tps_why_say(why, -EINVAL,
 				   "prefix '%s': host bits are set; did you mean '%s'?", text,
-				   tps_prefix_print(&prefix, corrected));
+				   tps_prefix_print(&cut, corrected));
 	*ret_prefix = prefix;
 	return 0;
 bad:

@@ -32,9 +32,9 @@ double tps_rate_per_sec(const struct tps_rate *rate);
 bool tps_rate_equal(const struct tps_rate *a, const struct tps_rate *b);
 /* One second of the rate, at least 1. */
 __u32 tps_rate_default_burst(const struct tps_rate *rate);
-/* The bucket's word for @rate and @burst (0: the default one); -ERANGE when it cannot be held. */
 /* The rate in whole numbers: what answers to refused clients say. */
 struct tps_policy tps_rate_policy(const struct tps_rate *rate);
+/* The bucket's word for @rate and @burst (0: the default one); -ERANGE when it cannot be held. */
 int tps_rate_limit(const struct tps_rate *rate, __u32 burst, __u64 *ret_limit, struct tps_why *why);
 
 /* `10s`, `10m`, `2h`, `1d`: at least a second, at most ten years. */
@@ -47,6 +47,10 @@ int tps_prefix_parse(const char *text, struct tps_prefix *ret_prefix, struct tps
 /* An address in full length is printed without its length. */
 const char *tps_prefix_print(const struct tps_prefix *prefix, char ret_text[TPS_PREFIX_TEXT]);
 bool tps_prefix_equal(const struct tps_prefix *a, const struct tps_prefix *b);
+/* The first @bits of it, which has as many or more. */
+struct tps_prefix tps_prefix_cut(const struct tps_prefix *prefix, __u32 bits);
+/* An address as struct tps_flow_key has it, in full length. */
+struct tps_prefix tps_prefix_of_words(const __u32 address_be[4], __u32 family);
 
 /* 0 when @name is 1 .. @size - 1 of A-Z a-z 0-9 . _ -, and does not begin with . - or _. @what says
  * in the error what it is a name of. */

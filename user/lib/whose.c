@@ -162,16 +162,6 @@ int tps_whose_name(const struct tps_gate *gate, const struct tps_server_name *na
 
 /* ---- the longest prefix by name */
 
-struct tps_prefix tps_prefix_cut(const struct tps_prefix *prefix, __u32 bits)
-{
-	struct tps_prefix cut = {.bits = bits, .family = prefix->family};
-
-	memcpy(cut.address, prefix->address, bits / 8);
-	if (bits % 8)
-		cut.address[bits / 8] = prefix->address[bits / 8] & (0xff00 >> bits % 8);
-	return cut;
-}
-
 static int by_prefix(const void *a, const void *b)
 {
 	const struct tps_prefix *left = a, *right = b;

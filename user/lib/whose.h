@@ -50,7 +50,4 @@ void tps_source_table_free(struct tps_source_table *table);
 const struct tps_prefix *tps_source_longest(const struct tps_source_table *table,
 					    const struct tps_prefix *source);
 
-/* The first @bits of it. */
-struct tps_prefix tps_prefix_cut(const struct tps_prefix *prefix, __u32 bits);
-
 #endif

@@ -84,13 +84,12 @@ static int option_read(struct filter *filter, int option, struct tps_why *why)
 
 static bool is_inside(const struct tps_prefix *prefix, const struct tps_event *event)
 {
-	const __u8 *address =
-		(const __u8 *)(event->family == 4 ? &event->source_be[3] : event->source_be);
-	__u32 bytes = prefix->bits / 8, bits = prefix->bits % 8;
+	struct tps_prefix source = tps_prefix_of_words(event->source_be, event->family);
 
-	if (prefix->family != event->family || memcmp(prefix->address, address, bytes))
+	if (prefix->family != source.family)
 		return false;
-	return !bits || !((prefix->address[bytes] ^ address[bytes]) >> (8 - bits));
+	source = tps_prefix_cut(&source, prefix->bits);
+	return tps_prefix_equal(prefix, &source);
 }
 
 static const char *listener_of(const struct stream *stream, const struct tps_event *event)
@@ -116,25 +115,17 @@ static bool is_wanted(const struct stream *stream, const struct tps_event *event
 
 /* ---- a line */
 
-static const char *source_print(const struct tps_event *event, char ret_text[INET6_ADDRSTRLEN])
-{
-	bool is_v4 = event->family == 4;
-
-	inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? &event->source_be[3] : event->source_be,
-		  ret_text, INET6_ADDRSTRLEN);
-	return ret_text;
-}
-
 static bool event_print(const struct stream *stream, const struct tps_event *event,
 			const char *caller)
 {
 	const char *tier = stream->gate->tiers[event->tier % TPS_TIERS_MAX].name;
 	const char *kind = tps_verdict_text(event->kind), *reason = tps_reason_text(event->reason);
 	const char *listener = listener_of(stream, event);
-	char when[WHEN_TEXT], source[INET6_ADDRSTRLEN];
+	struct tps_prefix address = tps_prefix_of_words(event->source_be, event->family);
+	char when[WHEN_TEXT], source[TPS_PREFIX_TEXT];
 
 	when_print(event->time_ns, true, when);
-	source_print(event, source);
+	tps_prefix_print(&address, source);
 	if (stream->session->json)
 		return line_json(json_pack("{s:s, s:s?, s:b, s:s?, s:s, s:s?, s:i, s:s, s:s?}",
 					   "time", when, "verdict", kind, "is_stranger",

@@ -73,12 +73,6 @@ static const char *time_print(__u64 time_ns, char ret_text[TIME_TEXT])
 	return ret_text;
 }
 
-static void address_print(const __u32 address_be[4], __u32 family, char ret_text[INET6_ADDRSTRLEN])
-{
-	inet_ntop(family == 4 ? AF_INET : AF_INET6, &address_be[family == 4 ? 3 : 0], ret_text,
-		  INET6_ADDRSTRLEN);
-}
-
 #define RULE_TEXT 320
 static const char *rule_print(const struct run *run, const struct tps_replay_charge *charge,
 			      char ret_text[RULE_TEXT])
@@ -107,13 +101,14 @@ static const char *rule_print(const struct run *run, const struct tps_replay_cha
 static json_t *line_json(const struct run *run, const struct tps_captured *captured,
 			 const struct tps_replayed *of, const struct tps_replay_charge *charge)
 {
+	struct tps_prefix to = tps_prefix_of_words(of->flow.destination_be, of->source.family);
 	const char *caller = tps_replay_caller(run->replay, charge->slot.slot);
-	char time[TIME_TEXT], source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
+	char time[TIME_TEXT], source[TPS_PREFIX_TEXT], destination[TPS_PREFIX_TEXT];
 	char rule[RULE_TEXT];
 	json_t *line;
 
-	address_print(of->flow.source_be, of->source.family, source);
-	address_print(of->flow.destination_be, of->source.family, destination);
+	tps_prefix_print(&of->source, source);
+	tps_prefix_print(&to, destination);
 	line = json_pack("{s:s, s:s, s:i, s:s, s:i, s:s, s:s?, s:s, s:s, s:I, s:s, s:s}", "time",
 			 time_print(captured->time_ns, time), "source", source, "source_port",
 			 ntohs(of->flow.source_port_be), "destination", destination,
@@ -131,13 +126,14 @@ static json_t *line_json(const struct run *run, const struct tps_captured *captu
 static void line_text(const struct run *run, const struct tps_captured *captured,
 		      const struct tps_replayed *of, const struct tps_replay_charge *charge)
 {
+	struct tps_prefix to = tps_prefix_of_words(of->flow.destination_be, of->source.family);
 	const char *caller = tps_replay_caller(run->replay, charge->slot.slot);
-	char time[TIME_TEXT], source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
+	char time[TIME_TEXT], source[TPS_PREFIX_TEXT], destination[TPS_PREFIX_TEXT];
 	bool brackets = of->source.family == 6;
 	char rule[RULE_TEXT];
 
-	address_print(of->flow.source_be, of->source.family, source);
-	address_print(of->flow.destination_be, of->source.family, destination);
+	tps_prefix_print(&of->source, source);
+	tps_prefix_print(&to, destination);
 	printf("%s %s%s%s:%u > %s%s%s:%u %s %s (%s)", time_print(captured->time_ns, time),
 	       brackets ? "[" : "", source, brackets ? "]" : "", ntohs(of->flow.source_port_be),
 	       brackets ? "[" : "", destination, brackets ? "]" : "",
