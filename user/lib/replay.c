@@ -22,12 +22,13 @@
 #include <tps/tls.h>
 
 #include "ban.h"
-#include "caller.h"
+#include "caller_names.h"
 #include "clock.h"
 #include "dump.h"
 #include "explain.h"
 #include "label.h"
 #include "object.h"
+#include "slot.h"
 
 #define START_NS BUCKET_NS_PER_SEC /* the gate's time at the capture's first packet */
 #define LONGEST_NS (1ULL << 57)    /* of a capture; a bucket's time ends later (tps/bucket.h) */
@@ -62,9 +63,7 @@ struct tps_replay {
 	struct tps_totals *totals_before;
 	struct tps_counter *counters_before;
 	struct tps_source_table sources;
-	struct tps_caller_entry *callers;
-	size_t caller_count;
-	const char **names; /* by slot */
+	struct tps_caller_names *names;
 	__u8 modes[TPS_LISTENERS_MAX];
 	bool observes;
 	__u64 jiffies, now_ns;
@@ -215,14 +214,13 @@ void tps_replay_close(struct tps_replay *replay)
 	tps_close_at_end(&replay->clocks_fd);
 	tps_close_at_end(&replay->undone_fd);
 	tps_close_at_end(&replay->clients_fd);
+	tps_caller_names_free(replay->names);
 	tps_gate_close(replay->gate);
 	if (replay->object)
 		bpf_object__close(replay->object);
 	tps_source_table_free(&replay->sources);
 	free(replay->totals_before);
 	free(replay->counters_before);
-	free(replay->callers);
-	free(replay->names);
 	free(replay);
 }
 
@@ -309,27 +307,13 @@ static void listeners_settle(struct tps_replay *replay)
 	tps_words_store(gate->control, &control, sizeof(control));
 }
 
-static int callers_name(struct tps_replay *replay)
-{
-	int err = tps_callers_read(replay->gate, &replay->callers, &replay->caller_count);
-
-	if (err)
-		return err;
-	replay->names = calloc(replay->gate->capacity[TPS_MAP_limits], sizeof(*replay->names));
-	if (!replay->names)
-		return -ENOMEM;
-	for (size_t i = 0; i < replay->caller_count; i++)
-		replay->names[replay->callers[i].record.slot] = replay->callers[i].name;
-	return 0;
-}
-
 int tps_replay_begin(struct tps_replay *replay, struct tps_why *why)
 {
 	int err = bans_settle(replay->gate);
 
 	listeners_settle(replay);
 	if (!err)
-		err = callers_name(replay);
+		err = tps_caller_names_make(replay->gate, &replay->names);
 	if (!err)
 		err = tps_source_table_read(replay->gate, &replay->sources);
 	replay->totals_before = calloc(1, replay->seen_bytes[SEEN_TOTALS]);
@@ -522,13 +506,6 @@ static enum tps_reason note_gained(const struct tps_totals *now, const struct tp
 	return TPS_REASON_MAX;
 }
 
-/* Is @slot's tenant meant, as a charge names it? */
-static bool is_live(const struct tps_gate *gate, struct tps_slot slot)
-{
-	return slot.generation && slot.slot < gate->capacity[TPS_MAP_limits] &&
-	       gate->limits[slot.slot].generation == slot.generation;
-}
-
 /* The source's, when nothing else says whose. */
 static int charge_source(struct tps_replay *replay, const struct tps_prefix *source,
 			 struct tps_replay_charge *ret)
@@ -564,7 +541,7 @@ static int charge_read(struct tps_replay *replay, const struct tps_replayed *of,
 		ret->by = TPS_BY_KEY;
 		if (!err)
 			return 0;
-	} else if (charge->kind == CHARGE_BOUND && is_live(replay->gate, flow->bound)) {
+	} else if (charge->kind == CHARGE_BOUND && tps_slot_is_live(replay->gate, flow->bound)) {
 		ret->slot = flow->bound;
 		ret->by = TPS_BY_SNI;
 		memcpy(ret->name.text, names->name, names->name_bytes & (TLS_NAME_SPAN - 1));
@@ -740,5 +717,10 @@ const struct tps_replay_counts *tps_replay_counts(struct tps_replay *replay)
 
 const char *tps_replay_caller(const struct tps_replay *replay, __u32 slot)
 {
-	return slot < replay->gate->capacity[TPS_MAP_limits] ? replay->names[slot] : NULL;
+	const struct tps_gate *gate = replay->gate;
+
+	if (slot >= gate->capacity[TPS_MAP_limits])
+		return NULL;
+	return tps_caller_names_find(replay->names,
+				     (struct tps_slot){slot, gate->limits[slot].generation});
 }
