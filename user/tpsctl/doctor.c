@@ -79,7 +79,7 @@ static int examine_all(struct session *session, struct examination *examination,
 		return err;
 	examine_secret(examination, gate);
 	for (size_t i = 0; i < count; i++)
-		examine_gate_device(examination, gate, &devices[i]);
+		examine_gate_device(examination, &devices[i]);
 	return examine_gate(examination, gate, devices, count);
 }
 

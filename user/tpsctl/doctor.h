@@ -34,8 +34,7 @@ void examine_host(struct examination *examination);
 void examine_secret(struct examination *examination, const struct tps_gate *gate);
 
 /* A device that the gate is on or wanted on. */
-void examine_gate_device(struct examination *examination, const struct tps_gate *gate,
-			 const struct tps_device_entry *entry);
+void examine_gate_device(struct examination *examination, const struct tps_device_entry *entry);
 /* One that it may be put on. */
 void examine_device(struct examination *examination, const struct tps_device_key *key);
 

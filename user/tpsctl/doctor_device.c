@@ -209,15 +209,13 @@ static void examine_there(struct examination *examination, const struct tps_devi
 	examine_egress(examination, &entry->key, nic.ifindex);
 }
 
-void examine_gate_device(struct examination *examination, const struct tps_gate *gate,
-			 const struct tps_device_entry *entry)
+void examine_gate_device(struct examination *examination, const struct tps_device_entry *entry)
 {
 	_cleanup_netns_ int back_fd = -1;
 	char option[NAME_TEXT];
 	struct tps_why why = {};
 	int err = tps_device_enter(&entry->key, &back_fd, &why);
 
-	(void)gate;
 	if (!err)
 		examine_there(examination, entry);
 	else if (err == -ENOENT)
