@@ -5,7 +5,6 @@
  */
 #include "top.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,10 +12,12 @@
 
 #include "ban.h"
 #include "caller.h"
+#include "control.h"
 #include "counts.h"
 #include "live.h"
 #include "verbs.h"
 #include "when.h"
+#include "whose.h"
 
 #define ROWS_DEFAULT 20
 #define PLAIN_WIDTH 100
@@ -40,7 +41,7 @@ static void caller_row(const struct tps_gate *gate, const struct tps_caller_entr
 	ret_row->id = caller->record.slot | (__u64)caller->record.generation << 32;
 	ret_row->is_banned = caller->limit.banned_until_ns > now_ns;
 	ret_row->is_exempt = caller->limit.flags & TPS_LIMIT_EXEMPT;
-	ret_row->limit_per_sec = rate->period_s ? tps_rate_per_sec(rate) : 0;
+	ret_row->limit_per_sec = tps_rate_per_sec(rate);
 	strcpy(ret_row->name, caller->name);
 	memcpy(ret_row->tier, tier->name, sizeof(ret_row->tier) - 1);
 	memcpy(ret_row->counted, counter->verdicts, sizeof(ret_row->counted));
@@ -50,17 +51,13 @@ static void stranger_row(const struct tps_gate *gate, const struct tps_stranger_
 			 struct rates_row *ret_row)
 {
 	const struct tps_tier *tier = &gate->tiers[gate->control->default_tier % TPS_TIERS_MAX];
-	const struct tps_prefix *address = &stranger->address;
 	char text[TPS_PREFIX_TEXT];
-	__u64 id_be;
 
-	memcpy(&id_be, address->address, sizeof(id_be));
-	ret_row->id = be64toh(id_be);
-	if (address->family == 4)
-		ret_row->id = TPS_ADDRESS_IPV4 | ret_row->id >> 32;
+	ret_row->id = tps_address_of(&stranger->address).word;
 	ret_row->is_stranger = true;
-	ret_row->limit_per_sec = tier->rate.period_s ? tps_rate_per_sec(&tier->rate) : 0;
-	snprintf(ret_row->name, sizeof(ret_row->name), "%s", tps_prefix_print(address, text));
+	ret_row->limit_per_sec = tps_rate_per_sec(&tier->rate);
+	snprintf(ret_row->name, sizeof(ret_row->name), "%s",
+		 tps_prefix_print(&stranger->address, text));
 	memcpy(ret_row->tier, tier->name, sizeof(ret_row->tier) - 1);
 	memcpy(ret_row->counted, stranger->stranger.verdicts, sizeof(ret_row->counted));
 }
@@ -233,9 +230,7 @@ void top_line(const struct rates_row *row, int width, char ret_text[TOP_LINE])
 
 const char *top_state(const struct top *top)
 {
-	if (top->gate->control->paused)
-		return "paused";
-	return top->gate->control->observe ? "observing" : "enforcing";
+	return tps_state_text(tps_state_read(top->gate));
 }
 
 void top_summary(const struct top *top, char ret_text[TOP_LINE])
