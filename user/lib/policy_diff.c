@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include "policy_schema.h"
-#include "secret.h"
-#include "server_name.h"
 
 struct walk {
 	const struct tps_policy_file *have, *want;
@@ -168,19 +166,6 @@ static void callers(struct walk *walk)
 
 /* ---- identities: those of callers that are on both sides; else the whole caller was told */
 
-static const char *identity_text(const struct walk *walk, enum tps_identity identity,
-				 const void *one, char ret_text[TPS_IDENTITY_TEXT])
-{
-	switch (identity) {
-	case TPS_IDENTITY_SOURCE:
-		return tps_prefix_print(one, ret_text);
-	case TPS_IDENTITY_KEY:
-		return tps_key_print(one, walk->want->secret, ret_text);
-	default:
-		return ((const struct tps_server_name *)one)->text;
-	}
-}
-
 static void identity_told(struct walk *walk, enum tps_identity identity, char sign,
 			  const struct tps_claimed *claimed)
 {
@@ -193,7 +178,7 @@ static void identity_told(struct walk *walk, enum tps_identity identity, char si
 
 	if (!tps_policy_caller_find(other, caller))
 		return;
-	text = identity_text(walk, identity, claimed->one, buffer);
+	text = tps_policy_identity_print(walk->want, identity, claimed->one, buffer);
 	told(walk, '~', "caller", caller, names[identity], sign == '+' ? NULL : text,
 	     sign == '+' ? text : NULL);
 }

@@ -602,6 +602,20 @@ static int key_read(struct tps_policy_file *policy, void *object, const char *na
 	return err ? err : tps_policy_claim(policy, TPS_IDENTITY_KEY, &key, scalar->place);
 }
 
+const char *tps_policy_identity_print(const struct tps_policy_file *policy,
+				      enum tps_identity identity, const void *one,
+				      char ret_text[TPS_IDENTITY_TEXT])
+{
+	switch (identity) {
+	case TPS_IDENTITY_SOURCE:
+		return tps_prefix_print(one, ret_text);
+	case TPS_IDENTITY_KEY:
+		return tps_key_print(one, policy->secret, ret_text);
+	default:
+		return ((const struct tps_server_name *)one)->text;
+	}
+}
+
 static void identities_print(const struct tps_policy_file *policy, const void *object,
 			     enum tps_identity identity, struct tps_emit *emit)
 {
@@ -611,12 +625,7 @@ static void identities_print(const struct tps_policy_file *policy, const void *o
 	for (size_t i = 0; i < caller->count[identity]; i++) {
 		char text[TPS_IDENTITY_TEXT];
 
-		if (identity == TPS_IDENTITY_KEY)
-			tps_emit(emit, tps_key_print(own[i].one, policy->secret, text));
-		else if (identity == TPS_IDENTITY_SOURCE)
-			tps_emit(emit, tps_prefix_print(own[i].one, text));
-		else
-			tps_emit(emit, ((const struct tps_server_name *)own[i].one)->text);
+		tps_emit(emit, tps_policy_identity_print(policy, identity, own[i].one, text));
 	}
 }
 

@@ -60,6 +60,11 @@ extern const struct tps_field tps_tier_fields[];
 extern const struct tps_field tps_listener_fields[];
 extern const struct tps_field tps_caller_fields[];
 
+/* An item of `sources`, `sni` or `keys`, as a policy has it: a key's hash in full. */
+const char *tps_policy_identity_print(const struct tps_policy_file *policy,
+				      enum tps_identity identity, const void *one,
+				      char ret_text[TPS_IDENTITY_TEXT]);
+
 /* `{rate: 100/s, burst: 5}` */
 void tps_fields_print(const struct tps_policy_file *policy, const struct tps_field *fields,
 		      const void *object, enum tps_policy_style style, struct tps_out *out);
