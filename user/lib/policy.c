@@ -244,3 +244,12 @@ const struct tps_policy_caller *tps_policy_caller_find(const struct tps_policy_f
 	return bsearch(name, policy->callers, policy->caller_count, sizeof(*policy->callers),
 		       caller_named);
 }
+
+bool tps_policy_has_device(const struct tps_policy_file *policy, const struct tps_device_key *key)
+{
+	for (size_t i = 0; i < policy->device_count; i++) {
+		if (!memcmp(&policy->devices[i].key, key, sizeof(*key)))
+			return true;
+	}
+	return false;
+}

@@ -161,6 +161,8 @@ const struct tps_policy_tier *tps_policy_tier_find(const struct tps_policy_file 
 						   const char *name);
 const struct tps_policy_caller *tps_policy_caller_find(const struct tps_policy_file *policy,
 						       const char *name);
+/* Is it one of the policy's devices? */
+bool tps_policy_has_device(const struct tps_policy_file *policy, const struct tps_device_key *key);
 
 /* ---- printed: what tps_policy_parse() reads back as the same */
 

@@ -230,13 +230,7 @@ static void devices(struct walk *walk)
 	const struct tps_policy_file *have = walk->have, *want = walk->want;
 
 	for (size_t i = 0; i < want->device_count; i++) {
-		size_t j = 0;
-
-		while (j < have->device_count &&
-		       memcmp(&have->devices[j].key, &want->devices[i].key,
-			      sizeof(struct tps_device_key)))
-			j++;
-		if (j == have->device_count)
+		if (!tps_policy_has_device(have, &want->devices[i].key))
 			told(walk, '+', "device", want->devices[i].key.name, NULL, NULL, NULL);
 	}
 }

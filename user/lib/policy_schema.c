@@ -818,11 +818,8 @@ static int device_read(struct tps_policy_file *policy, void *object, const char 
 	err = tps_device_key(colon ? netns : NULL, colon ? colon + 1 : scalar->text, &key, why);
 	if (err)
 		return err;
-	for (size_t i = 0; i < policy->device_count; i++) {
-		if (!memcmp(&policy->devices[i].key, &key, sizeof(key)))
-			return tps_why_say(why, -EINVAL, "device '%s': it is given twice",
-					   scalar->text);
-	}
+	if (tps_policy_has_device(policy, &key))
+		return tps_why_say(why, -EINVAL, "device '%s': it is given twice", scalar->text);
 	if (tps_array_grow(&policy->devices, &policy->device_room, policy->device_count,
 			   sizeof(*device)))
 		return -ENOMEM;

@@ -99,13 +99,7 @@ static void capacities_note(const struct tps_gate *gate, const struct tps_policy
 static void devices_note(const struct tps_policy_file *have, const struct tps_policy_file *want)
 {
 	for (size_t i = 0; i < have->device_count; i++) {
-		size_t j = 0;
-
-		while (j < want->device_count &&
-		       memcmp(&have->devices[i].key, &want->devices[j].key,
-			      sizeof(struct tps_device_key)))
-			j++;
-		if (j == want->device_count && want->device_count)
+		if (want->device_count && !tps_policy_has_device(want, &have->devices[i].key))
 			note("device '%s' is not in the policy, and the gate stays on it: tpsctl "
 			     "detach %s takes it off",
 			     have->devices[i].key.name, have->devices[i].key.name);
