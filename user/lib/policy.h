@@ -196,11 +196,6 @@ bool tps_policy_ban_holds(const struct tps_policy_file *have, const struct tps_p
 
 /* ---- applied */
 
-/* Callers that are banned by hand and that @want does not have stay: else the ban would go with
- * them. They are added to @want, and a warning says so. */
-int tps_policy_keep_banned(struct tps_policy_file *want, const struct tps_policy_file *have,
-			   struct tps_why *why);
-
 /* Told now and then: what is written, and how much of it. */
 typedef void (*tps_progress_tell)(const char *what, size_t done, size_t count);
 

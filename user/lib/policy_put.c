@@ -5,6 +5,7 @@
 #include "policy_put.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
@@ -38,6 +39,66 @@ static int same_secret(const struct tps_gate *gate, const struct tps_policy_file
 			   gate->root);
 }
 
+/* ---- banned callers stay */
+
+static int caller_keep(struct tps_policy_file *want, const struct tps_policy_file *have,
+		       const struct tps_policy_caller *it)
+{
+	struct tps_policy_caller *kept;
+
+	if (tps_array_grow(&want->callers, &want->caller_room, want->caller_count, sizeof(*kept)))
+		return -ENOMEM;
+	kept = &want->callers[want->caller_count++];
+	*kept = *it;
+	kept->torn = false;
+	if (!tps_policy_tier_find(want, it->tier))
+		strcpy(kept->tier, want->default_tier);
+	for (int i = 0; i < TPS_IDENTITY_MAX; i++) {
+		const struct tps_claimed *own = have->lists[i].ordered + it->first[i];
+
+		for (size_t j = 0; j < it->count[i]; j++) {
+			const struct tps_policy_list *list = &want->lists[i];
+			bool is_given = false;
+
+			for (size_t k = 0; k < list->count && !is_given; k++)
+				is_given = !memcmp(list->values + k * tps_kinds[i].size, own[j].one,
+						   tps_kinds[i].size);
+			if (!is_given && tps_policy_claim(want, i, own[j].one, own[j].place))
+				return -ENOMEM;
+		}
+	}
+	tps_policy_warn(want, (struct tps_place){},
+			"caller '%s' is not in the policy, but banned by hand: it stays "
+			"(tpsctl unban caller:%s, then apply again)",
+			it->name, it->name);
+	return 0;
+}
+
+/* Callers that are banned by hand and that @want does not have stay: else the ban would go with
+ * them. They are added to @want, and a warning says so. */
+static int keep_banned(struct tps_policy_file *want, const struct tps_policy_file *have,
+		       struct tps_why *why)
+{
+	_cleanup_free_ bool *stays = calloc(have->caller_count + 1, sizeof(*stays));
+	bool any = false;
+	int err = stays ? 0 : -ENOMEM;
+
+	/* found before anything is added: what is added is not in order yet */
+	for (size_t i = 0; i < have->caller_count && !err; i++) {
+		const struct tps_policy_caller *it = &have->callers[i];
+
+		stays[i] = it->banned && !tps_policy_caller_find(want, it->name);
+		any |= stays[i];
+	}
+	for (size_t i = 0; i < have->caller_count && !err; i++) {
+		if (stays[i])
+			err = caller_keep(want, have, &have->callers[i]);
+	}
+	return any && !err ? tps_policy_sort(want) : err;
+}
+
+/* ---- met, and put */
+
 int tps_policy_meet(const struct tps_gate *gate, struct tps_policy_file *want,
 		    struct tps_policy_file **ret_have, struct tps_why *why)
 {
@@ -47,7 +108,7 @@ int tps_policy_meet(const struct tps_gate *gate, struct tps_policy_file *want,
 	if (!err)
 		err = tps_policy_standing(gate, &have, why);
 	if (!err)
-		err = tps_policy_keep_banned(want, have, why);
+		err = keep_banned(want, have, why);
 	if (!err)
 		err = tps_policy_fits(want, gate->capacity, why);
 	if (!err)
