@@ -33,6 +33,13 @@ int tps_listener_find(const struct tps_gate *gate, const char *name)
 	return -ENOENT;
 }
 
+const char *tps_listener_name(const struct tps_gate *gate, __u32 number)
+{
+	const struct tps_listener *listener = &gate->listeners[number % TPS_LISTENERS_MAX];
+
+	return listener->protocol ? listener->name : NULL;
+}
+
 int tps_listener_need(const struct tps_gate *gate, const char *name, struct tps_why *why)
 {
 	int number = tps_listener_find(gate, name);

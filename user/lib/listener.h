@@ -16,7 +16,9 @@ enum tps_refusal tps_refusal_default(enum tps_protocol protocol, enum tps_placem
 
 /* The number of the listener of that name, or -ENOENT. */
 int tps_listener_find(const struct tps_gate *gate, const char *name);
-/* The same, and @why says what to do. */
+/* Of the one that has that number, as events and counts keep it; NULL: it has gone. */
+const char *tps_listener_name(const struct tps_gate *gate, __u32 number);
+/* tps_listener_find(), and @why says what to do. */
 int tps_listener_need(const struct tps_gate *gate, const char *name, struct tps_why *why);
 
 /*

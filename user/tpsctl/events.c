@@ -92,19 +92,11 @@ static bool is_inside(const struct tps_prefix *prefix, const struct tps_event *e
 	return tps_prefix_equal(prefix, &source);
 }
 
-static const char *listener_of(const struct stream *stream, const struct tps_event *event)
-{
-	const struct tps_listener *listener =
-		&stream->gate->listeners[event->listener % TPS_LISTENERS_MAX];
-
-	return listener->protocol ? listener->name : NULL;
-}
-
 static bool is_wanted(const struct stream *stream, const struct tps_event *event,
 		      const char *caller)
 {
 	const struct filter *filter = &stream->filter;
-	const char *listener = listener_of(stream, event);
+	const char *listener = tps_listener_name(stream->gate, event->listener);
 
 	return !(filter->verdict >= 0 && event->kind != filter->verdict) &&
 	       !(filter->strangers && event->slot.generation) &&
@@ -120,7 +112,7 @@ static bool event_print(const struct stream *stream, const struct tps_event *eve
 {
 	const char *tier = stream->gate->tiers[event->tier % TPS_TIERS_MAX].name;
 	const char *kind = tps_verdict_text(event->kind), *reason = tps_reason_text(event->reason);
-	const char *listener = listener_of(stream, event);
+	const char *listener = tps_listener_name(stream->gate, event->listener);
 	struct tps_prefix address = tps_prefix_of_words(event->source_be, event->family);
 	char when[WHEN_TEXT], source[TPS_PREFIX_TEXT];
 

@@ -10,6 +10,7 @@
 
 #include "ban.h"
 #include "label.h"
+#include "listener.h"
 
 #define NS_PER_SEC 1000000000ULL
 
@@ -78,13 +79,6 @@ json_t *when_json(__u64 at_ns, __u64 now_ns)
 			 ago_ns(at_ns, now_ns) / 1000000 / 1e3);
 }
 
-static const char *listener_name(const struct tps_gate *gate, unsigned int number)
-{
-	const struct tps_listener *listener = &gate->listeners[number % TPS_LISTENERS_MAX];
-
-	return number && listener->protocol ? listener->name : NULL;
-}
-
 json_t *last_json(const struct tps_gate *gate, __u64 last, __u64 now_ns)
 {
 	json_t *object = when_json(TPS_LAST_NS(last), now_ns);
@@ -95,13 +89,13 @@ json_t *last_json(const struct tps_gate *gate, __u64 last, __u64 now_ns)
 			    json_string(tps_verdict_text(TPS_LAST_VERDICT(last))));
 	json_object_set_new(object, "reason", json_string(tps_reason_text(TPS_LAST_REASON(last))));
 	json_object_update_new(object, json_pack("{s:s?}", "listener",
-						 listener_name(gate, TPS_LAST_LISTENER(last))));
+						 tps_listener_name(gate, TPS_LAST_LISTENER(last))));
 	return object;
 }
 
 json_t *last_text(const struct tps_gate *gate, __u64 last, __u64 now_ns)
 {
-	const char *listener = listener_name(gate, TPS_LAST_LISTENER(last));
+	const char *listener = tps_listener_name(gate, TPS_LAST_LISTENER(last));
 	const char *help = tps_reason_help(TPS_LAST_REASON(last));
 	char when[WHEN_TEXT], ago[AGO_TEXT];
 
