@@ -16,14 +16,12 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unu
 CPPFLAGS += -Iinclude -I$(BUILD) -D_GNU_SOURCE -DTPS_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 $(WARN) -MMD -MP
-LIBS := -lbpf -lelf -lz -ljansson -lyaml
+LIBS := -lbpf -lelf -lz -ljansson -lyaml -lmnl
 CURSES := -lncursesw -ltinfo
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
 	-Wno-address-of-packed-member -Iinclude -Ibpf -I/usr/include/$(MULTIARCH) -MMD -MP
 # v3 atomics (cmpxchg) need nothing newer than Linux 5.12; 6.1 is the floor.
-
-LIBS += -lmnl
 
 LIB_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/lib/*.c))
 CTL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/tpsctl/*.c))

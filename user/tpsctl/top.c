@@ -330,7 +330,7 @@ static int order_parse(const char *text, enum rates_order *ret_order, struct tps
 	}
 #define LISTED(id, text) ", " text
 	return tps_why_say(why, -EINVAL, "--sort '%s': expected one of %s", text,
-			   RATES_ORDERS(LISTED) + 2);
+			   &(RATES_ORDERS(LISTED))[2]);
 #undef LISTED
 }
 
