@@ -21,13 +21,13 @@
 #include <tps/frame.h>
 #include <tps/tls.h>
 
+#include "chunk.h"
 #include "count.h"
 #include "flow.h"
 #include "identify.h"
 #include "maps.h"
 #include "settle.h"
 
-#define HELLO_CHUNKS_MAX 33   /* 64 KiB, as requests.h */
 #define HELLO_DISORDER_MAX 64 /* segments out of order while a hello is open */
 #define HELLO_S_MAX 30        /* that a hello may take */
 #define HELLO_BEGINS_BYTES 6  /* of a record with a ClientHello, up to its type */
@@ -101,19 +101,8 @@ static long hello_step(__u32 i, void *s)
  * verified once. */
 __noinline int hello_chunk(struct xdp_md *ctx, struct tls_scan *s, __u32 at)
 {
-	const __u8 *data = (const __u8 *)(long)ctx->data;
-	const __u8 *end = (const __u8 *)(long)ctx->data_end;
-	__u32 bytes;
-
-	if (!s)
+	if (!s || !CHUNK_READ(ctx, s, bytes, 0, at))
 		return 0;
-	if (!FILL(s, bytes, 0, data, end, at)) {
-		bytes = s->chunk_bytes;
-		dual_opaque(bytes); /* as requests_chunk() */
-		bytes = ((bytes - 1) & (TLS_CHUNK_MAX - 1)) + 1;
-		if (bpf_xdp_load_bytes(ctx, at, s->bytes, bytes))
-			return 0;
-	}
 	if (tls_read(s) == TLS_ENDED)
 		return 1;
 	bpf_loop(TLS_STEPS_MAX, hello_step, &s, 0);
@@ -364,7 +353,7 @@ static __always_inline void hello_save(const struct frame *frame, struct segment
 static __always_inline __u32 hello_chunks(struct xdp_md *ctx, struct tls_scan *s, __u32 at,
 					  __u32 left)
 {
-	for (int i = 0; i < HELLO_CHUNKS_MAX && left && s->hello.phase < TLS_DONE; i++) {
+	for (int i = 0; i < CHUNK_SEGMENT_MAX && left && s->hello.phase < TLS_DONE; i++) {
 		s->chunk_bytes = left < TLS_CHUNK_MAX ? left : TLS_CHUNK_MAX;
 		if (!hello_chunk(ctx, s, at))
 			return TPS_REASON_NO_READ;

@@ -22,6 +22,7 @@
 #include <tps/frame.h>
 #include <tps/http.h>
 
+#include "chunk.h"
 #include "count.h"
 #include "deny.h"
 #include "flow.h"
@@ -30,11 +31,9 @@
 #include "settle.h"
 #include "take.h"
 
-/* A segment is read in chunks: 32 hold what receive offloads put together (64 KiB). What is longer,
- * and what passed though the host may read it otherwise, costs a transaction per
- * REQUESTS_BYTES_PER_HEAD, as if it were full of the smallest requests: "A / HTTP/1.1\nHost:a\n\n"
- * has 21 bytes. */
-#define REQUESTS_CHUNKS_MAX 33
+/* What is longer than CHUNK_SEGMENT_MAX chunks, and what passed though the host may read it
+ * otherwise, costs a transaction per REQUESTS_BYTES_PER_HEAD, as if it were full of the smallest
+ * requests: "A / HTTP/1.1\nHost:a\n\n" has 21 bytes. */
 #define REQUESTS_BYTES_PER_HEAD 16
 /* Sequence numbers compare right within 2^31 (RFC 9293 3.4): framed_seq follows a longer body. */
 #define REQUESTS_FRAMED_BEHIND (1U << 29)
@@ -240,20 +239,8 @@ static __always_inline int requests_may_resync(const struct tps_flow *flow, int 
 __noinline int requests_chunk(struct xdp_md *ctx, struct http_scan *scan,
 			      struct tps_listener *listener, __u32 at)
 {
-	const __u8 *data = (const __u8 *)(long)ctx->data;
-	const __u8 *end = (const __u8 *)(long)ctx->data_end;
-	__u32 bytes;
-
-	if (!scan || !listener)
+	if (!scan || !listener || !CHUNK_READ(ctx, scan, bytes, HTTP_CARRY, at))
 		return 0;
-	if (!FILL(scan, bytes, HTTP_CARRY, data, end, at)) {
-		/* 6.1 forgets the bound over a spill, and wants a length above 0 */
-		bytes = scan->chunk_bytes;
-		dual_opaque(bytes);
-		bytes = ((bytes - 1) & (HTTP_CHUNK_MAX - 1)) + 1;
-		if (bpf_xdp_load_bytes(ctx, at, scan->bytes + HTTP_CARRY, bytes))
-			return 0;
-	}
 	http_scan(scan, listener);
 	return 1;
 }
@@ -329,7 +316,7 @@ static __always_inline __u32 requests_parse(struct xdp_md *ctx, struct http_scan
 
 	/* as a rule there is one chunk, and no loop */
 	if (!requests_next(&rest))
-		bpf_loop(REQUESTS_CHUNKS_MAX - 1, requests_each, &rest, 0);
+		bpf_loop(CHUNK_SEGMENT_MAX - 1, requests_each, &rest, 0);
 	if (rest.failed)
 		return TPS_REASON_NO_READ;
 	requests_unread(scan, rest.left - http_skip_some(scan, rest.left));
