@@ -142,12 +142,12 @@ static __always_inline int gate_listener(struct xdp_md *ctx, struct tps_control 
 	if (why != TPS_REASON_MAX)
 		return gate_unproven(ctx, frame, number, why,
 				     gate_weight(listener, frame, outcome));
-	if (listener->protocol == TPS_PROTOCOL_HTTP && !(frame->flags & FRAME_RST) &&
-	    (frame->payload_bytes || frame->flags & FRAME_URG))
-		return requests_gate(ctx, frame, number);
-	if (listener->protocol == TPS_PROTOCOL_TLS && !(frame->flags & FRAME_RST) &&
-	    (frame->payload_bytes || frame->flags & FRAME_URG))
-		return hello_gate(ctx, frame, number);
+	if (!(frame->flags & FRAME_RST) && (frame->payload_bytes || frame->flags & FRAME_URG)) {
+		if (listener->protocol == TPS_PROTOCOL_HTTP)
+			return requests_gate(ctx, frame, number);
+		if (listener->protocol == TPS_PROTOCOL_TLS)
+			return hello_gate(ctx, frame, number);
+	}
 	if (listener->protocol == TPS_PROTOCOL_TLS && frame->flags & FRAME_RST &&
 	    listener->placement == TPS_PLACEMENT_TRANSIT)
 		hello_reset(frame);
