@@ -101,12 +101,10 @@ __noinline int deny_tell(struct segment *r, __u32 reason)
 	take.cost = r->scan.charge[r->refused & (TPS_CHARGES_MAX - 1)].heads *
 		    (take.listener->cost ?: 1);
 	who.slot = slot;
-	if (slot != TPS_SLOT_STRANGERS) {
+	if (slot != TPS_SLOT_STRANGERS)
 		who.limit = bpf_map_lookup_elem(&limits, &slot);
-	} else {
-		who.address = identify_address(frame);
-		who.stranger = bpf_map_lookup_elem(&strangers, &who.address);
-	}
+	else
+		who.stranger = identify_stranger(frame);
 	identify_rate(take.settings, &who);
 	take_tell(&take, &who, reason, &r->refusal.answer);
 	return 1;

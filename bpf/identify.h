@@ -56,6 +56,14 @@ static __always_inline struct tps_address identify_address(const struct frame *f
 	return address;
 }
 
+/* The entry of the frame's source, if it has one. */
+static __always_inline struct tps_stranger *identify_stranger(const struct frame *frame)
+{
+	struct tps_address address = identify_address(frame);
+
+	return bpf_map_lookup_elem(&strangers, &address);
+}
+
 /* The longest source prefix, by the trie. */
 static __always_inline struct tps_slot *identify_prefix(const struct frame *frame)
 {

@@ -210,28 +210,20 @@ static __always_inline void settle_note(struct segment *r, struct tps_totals *of
 
 /*
  * The charge that was not allowed, for @reason, is told of. Whose it is, is looked up once more: in
- * the charge itself it would cost those who are allowed. Returns the reason. A global function:
- * verified once.
+ * the charge itself it would cost those who are allowed. A global function: verified once.
  */
 __noinline int settle_notice(struct segment *r, __u32 reason, __u32 verdict)
 {
 	struct tps_stranger *stranger = NULL;
-	struct tps_address address;
 	struct frame *frame;
-	__u32 zero = 0, slot;
+	__u32 zero = 0;
 
-	if (!r)
-		return reason;
-	slot = r->slot;
-	if (slot == TPS_SLOT_STRANGERS) {
-		frame = bpf_map_lookup_elem(&frames, &zero);
-		if (!frame)
-			return reason;
-		address = identify_address(frame);
-		stranger = bpf_map_lookup_elem(&strangers, &address);
-	}
-	notice(stranger, slot, NOTICE_WHAT(verdict, reason, r->listener));
-	return reason;
+	frame = bpf_map_lookup_elem(&frames, &zero);
+	if (!r || !frame)
+		return 0;
+	if (r->slot == TPS_SLOT_STRANGERS)
+		stranger = identify_stranger(frame);
+	return notice(stranger, r->slot, NOTICE_WHAT(verdict, reason, r->listener));
 }
 
 /* Charges what was found in the segment. Returns the packet's reason. */
