@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The time as coarse as what is only told needs it: jiffies where they are understood. Knows no
- * bucket; a limit's own clock is take.h's.
+ * The coarse time: jiffies where they are understood. Knows no bucket; where a limit needs a finer
+ * one, take.h knows.
  */
 #ifndef TPS_BPF_CLOCK_H
 #define TPS_BPF_CLOCK_H

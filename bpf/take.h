@@ -13,6 +13,7 @@
 #include <tps/bucket.h>
 
 #include "answer.h"
+#include "clock.h"
 #include "count.h"
 #include "identify.h"
 #include "maps.h"
@@ -80,8 +81,7 @@ static __always_inline __u64 take_now_vt(const struct tps_control *settings, buc
 {
 	if (settings->tick_ns && take_coarse(settings, limit) &&
 	    (!listener_limit || take_coarse(settings, listener_limit)))
-		return bucket_now_vt(bpf_jiffies64() * settings->tick_ns +
-				     settings->tick_offset_ns);
+		return bucket_now_vt(clock_coarse_ns(settings));
 	return bucket_now_vt(bpf_ktime_get_ns());
 }
 
