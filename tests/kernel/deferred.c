@@ -101,6 +101,20 @@ static void numbers_that_the_handshake_does_not_have_draw_nothing(void **state)
 	end();
 }
 
+/* The host would never get them. */
+static void request_behind_bytes_that_passed_is_not_answered_at_once(void **state)
+{
+	struct packet packet = defer("198.18.1.13");
+
+	packet.payload = "\r\n";
+	assert_int_equal(harness_run(&h, &packet), XDP_PASS);
+	packet.seq += 2;
+	packet.payload = GET_LONG;
+	expect_turn(&packet, HTTP, TPS_ACTION_PASS, TPS_REASON_LIMIT);
+	assert_same_way();
+	end();
+}
+
 static void reset_frees_the_hosts_request(void **state)
 {
 	struct packet packet;
@@ -218,6 +232,8 @@ int main(void)
 			     first_request_of_a_deferred_connection_is_answered_at_once),
 		REFUSED_CASE("numbers that its handshake does not have draw nothing",
 			     numbers_that_the_handshake_does_not_have_draw_nothing),
+		REFUSED_CASE("a request behind bytes that passed is not answered at once",
+			     request_behind_bytes_that_passed_is_not_answered_at_once),
 		REFUSED_CASE("a reset frees the host's request", reset_frees_the_hosts_request),
 		REFUSED_CASE("nothing is answered where its tag would be lost",
 			     nothing_is_answered_where_its_tag_would_be_lost),

@@ -11,6 +11,11 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "tps.skel.h"
+
 #include "lib/hello.h"
 #include "unit/tls_stream.h"
 
@@ -125,6 +130,49 @@ static void cookie_that_is_used_again_pays_again(void **state)
 	live_close(&remote);
 	assert_int_equal(served, 1);
 	assert_caller(caller, 1, 4);
+}
+
+/* What went by while nothing was read may have ended the connection. */
+static void behind_a_pause_the_entrys_word_is_not_enough(void **state)
+{
+	struct packet packet;
+
+	assert_int_equal(send_hello(&hello), XDP_PASS);
+	packet = data_packet();
+	live_close(&c);
+	expect(&packet, TLS, TPS_ACTION_PASS, TPS_REASON_BOUND);
+	harness_pause(&h, true);
+	harness_pause(&h, false);
+	expect(&packet, TLS, TPS_ACTION_PASS, TPS_REASON_JOINED);
+}
+
+/* As if the open hello had begun so much earlier. */
+static void age(__u32 seconds)
+{
+	int fd = bpf_map__fd(h.gate->maps.flows);
+	struct tps_flow_key key;
+	struct tps_flow flow;
+
+	assert_int_equal(bpf_map_get_next_key(fd, NULL, &key), 0);
+	assert_int_equal(bpf_map_lookup_elem(fd, &key, &flow), 0);
+	flow.hello.begin_jiffies -= seconds * BUCKET_NS_PER_SEC / harness_control(&h).tick_ns;
+	assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_EXIST), 0);
+}
+
+static void hello_that_takes_too_long_is_its_sources(void **state)
+{
+	struct tps_slot acme = add_named(NAME, 5);
+
+	harness_use_ticks(&h);
+	assert_int_equal(live_send(&c, &h, hello.bytes, 200), XDP_PASS);
+	age(29);
+	assert_int_equal(live_send(&c, &h, hello.bytes + 200, 50), XDP_PASS);
+	assert_int_equal(handshakes(), 0);
+	age(2);
+	assert_int_equal(live_send(&c, &h, hello.bytes + 250, 50), XDP_PASS);
+	assert_int_equal(harness_notes(&h, TLS, TPS_REASON_LONG_HELLO), 1);
+	assert_int_equal(strangers_allowed(), 1);
+	assert_caller(acme, 0, 0);
 }
 
 static void connect_from(struct live *l, __u16 port)
@@ -471,6 +519,10 @@ int main(void)
 			   cookie_that_is_used_again_pays_again),
 		HELLO_CASE("old data behind a SYN hides no connection",
 			   old_data_behind_a_syn_hides_no_connection),
+		HELLO_CASE("behind a pause the entry's word is not enough",
+			   behind_a_pause_the_entrys_word_is_not_enough),
+		HELLO_CASE("a hello that takes too long is its source's",
+			   hello_that_takes_too_long_is_its_sources),
 		HELLO_CASE("urgent data is dropped where it is announced",
 			   urgent_data_is_dropped_where_it_is_announced),
 		HELLO_CASE("bytes that wait in the host are paid by the source",
