@@ -33,11 +33,6 @@ static struct packet defer(const char *address)
 	return packet;
 }
 
-static void dropped(const struct packet *packet)
-{
-	expect_turn(packet, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
-}
-
 static void end(void)
 {
 	int never = 0;

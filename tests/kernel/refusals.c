@@ -77,16 +77,6 @@ static void request_within_the_limit_is_not_touched(void **state)
 	assert_transactions(HTTP, SHAPES, 0);
 }
 
-/* The packet is dropped, and no answer is thought of. */
-static void dropped(const struct packet *packet)
-{
-	__u32 splices = harness_splices(&h);
-
-	expect_turn(packet, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
-	assert_int_equal(harness_splices(&h), splices);
-	assert_int_equal(harness_splices_of_port(&h, HTTP_PORT), splices);
-}
-
 static void refusal_by_drop_drops(void **state)
 {
 	struct packet packet = asks(GET);

@@ -153,6 +153,16 @@ static inline void expect_turn(const struct packet *packet, __u32 listener, enum
 		assert_int_equal(t.now.sum, WIRE_RIGHT);
 }
 
+/* The packet is dropped, and no answer is thought of. */
+static inline void dropped(const struct packet *packet)
+{
+	__u32 splices = harness_splices(&h);
+
+	expect_turn(packet, HTTP, TPS_ACTION_DROP, TPS_REASON_LIMIT);
+	assert_int_equal(harness_splices(&h), splices);
+	assert_int_equal(harness_splices_of_port(&h, HTTP_PORT), splices);
+}
+
 /* The same sender and receiver as before. */
 static inline void assert_same_way(void)
 {
