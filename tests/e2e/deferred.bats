@@ -53,13 +53,10 @@ deferred_serve()
 		Deferring(("::", $answers_listen), Quick).serve_forever()
 	TEXT
 	background server python3 "$lab_dir/deferring.py"
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-		-subj /CN=api.example.com -keyout "$lab_dir/key.pem" -out "$lab_dir/cert.pem" 2>/dev/null
+	lab_certificate
 	cat >"$lab_dir/server-deferred.conf" <<-TEXT
 		server {
 			listen 8071 ssl deferred;
-			ssl_certificate $lab_dir/cert.pem;
-			ssl_certificate_key $lab_dir/key.pem;
 			location / { return 200 "ok\n"; }
 		}
 	TEXT

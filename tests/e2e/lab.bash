@@ -35,6 +35,18 @@ close_lab()
 	lab_down
 }
 
+# lab_certificate [OPTION...]: before lab_nginx, whose TLS servers then are api.example.com; options are
+# those of openssl-req.
+lab_certificate()
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+		-subj /CN=api.example.com "$@" -keyout "$lab_dir/key.pem" -out "$lab_dir/cert.pem" 2>/dev/null
+	cat >"$lab_dir/server-certificate.conf" <<-TEXT
+		ssl_certificate $lab_dir/cert.pem;
+		ssl_certificate_key $lab_dir/key.pem;
+	TEXT
+}
+
 # Its standard output is the command's, its descriptor 3 is not BATS'.
 tps()
 {

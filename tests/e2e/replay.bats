@@ -35,15 +35,11 @@ setup()
 
 tls_serve()
 {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-		-subj /CN=api.example.com -keyout "$lab_dir/key.pem" -out "$lab_dir/cert.pem" \
-		2>/dev/null
+	lab_certificate
 	cat >"$lab_dir/server-tls.conf" <<-TEXT
 		server {
 			listen 8443 ssl;
 			listen 8444 ssl;
-			ssl_certificate $lab_dir/cert.pem;
-			ssl_certificate_key $lab_dir/key.pem;
 			location / { return 200 "ok\n"; }
 		}
 	TEXT

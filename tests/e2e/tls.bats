@@ -41,15 +41,11 @@ tls_serve()
 	install -d -m 0755 "$lab_dir/www"
 	chmod 0711 "$lab_dir"
 	head -c 4194304 /dev/zero | tr '\0' x >"$lab_dir/www/large"
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-		-subj /CN=$tls_host -addext 'subjectAltName=DNS:*.example.com' \
-		-keyout "$lab_dir/key.pem" -out "$lab_dir/cert.pem" 2>/dev/null
+	lab_certificate -addext 'subjectAltName=DNS:*.example.com'
 	cat >"$lab_dir/server-tls.conf" <<-TEXT
 		server {
 			listen $tls_port ssl backlog=4096;
 			listen [::]:$tls_port ssl backlog=4096;
-			ssl_certificate $lab_dir/cert.pem;
-			ssl_certificate_key $lab_dir/key.pem;
 			ssl_protocols TLSv1.2 TLSv1.3;
 			default_type text/plain;
 			location / { return 200 "ok\n"; }
