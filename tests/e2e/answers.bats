@@ -358,6 +358,7 @@ dialog_meanwhile()
 	tps detach "$lab_device" --netns "$(lab_netns server)" 2>"$lab_dir/said"
 	attach_gate
 	wait $!
+	cat "$lab_dir/dialog" "$lab_dir/said"
 	run jq -r '"wrong \(.wrong) broken \(.broken) hung \(.hung)"' "$lab_dir/dialog"
 	assert_output "wrong 0 broken $(grep -oE '[0-9]+ connections' "$lab_dir/said" | cut -d' ' -f1) hung 0"
 	jq -e '.broken > 0 and .ok > 200' "$lab_dir/dialog"

@@ -140,6 +140,16 @@ static int socket_destroy(int fd, const struct tps_flow_key *key)
 	return ask(fd, &message, answer, sizeof(answer));
 }
 
+/* Had an answer ended the connection for its client, who then loses nothing? To be asked when the
+ * socket is gone: until then one may be given. The entry of another goes with the RST. */
+static bool is_answered(const struct tps_gate *gate, const struct tps_flow_key *key)
+{
+	struct tps_splice splice;
+
+	return !bpf_map_lookup_elem(gate->map_fd[TPS_MAP_spliced], key, &splice) &&
+	       splice.state != TPS_SPLICE_OPEN;
+}
+
 int tps_splices_end(const struct tps_gate *gate, __u32 ifindex, size_t *ret_ended)
 {
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -153,7 +163,7 @@ int tps_splices_end(const struct tps_gate *gate, __u32 ifindex, size_t *ret_ende
 	*ret_ended = 0;
 	for (size_t i = 0; i < splices.count; i++) {
 		err = socket_destroy(fd, &splices.keys[i]);
-		*ret_ended += !err;
+		*ret_ended += !err && !is_answered(gate, &splices.keys[i]);
 		if (err && err != -ENOENT)
 			failed = err;
 	}

@@ -14,7 +14,7 @@ int tps_splices_count(const struct tps_gate *gate, __u32 ifindex, size_t *ret_co
 /*
  * End those through @ifindex, of the network namespace that this thread is in: the host's sockets
  * are destroyed (sock_diag(7)), and the RSTs leave through the gate. To be called while it still
- * stands.
+ * stands. Those that an answer had ended for their clients are not counted.
  */
 int tps_splices_end(const struct tps_gate *gate, __u32 ifindex, size_t *ret_ended);
 
